@@ -1,0 +1,1 @@
+"""What every service needs and none writes twice. No word of one service's business."""

@@ -1,0 +1,60 @@
+"""Around every HTTP request: a server span, rate, errors and duration by route, never by address."""
+
+from time import perf_counter
+from typing import Any
+
+from opentelemetry import trace
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis.telemetry import Telemetry, remote
+
+UNWATCHED = frozenset({"/livez", "/readyz"})
+
+
+class Observe:
+    """ASGI middleware. Routes that do not exist count as one, so that a scan cannot fill the metrics."""
+
+    def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; probes are not watched."""
+        if scope["type"] != "http" or scope["path"] in UNWATCHED:
+            await self._app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1") or None
+        method: str = scope["method"]
+        status = 500
+        began = perf_counter()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with self._telemetry.tracer.start_as_current_span(
+            method, context=remote(traceparent), kind=trace.SpanKind.SERVER
+        ) as span:
+            # For a 500, which is answered after this span has ended.
+            scope.setdefault("state", {})["trace_id"] = f"{span.get_span_context().trace_id:032x}"
+            try:
+                await self._app(scope, receive, watch)
+            finally:
+                route = route_of(scope)
+                seconds = perf_counter() - began
+                span.update_name(f"{method} {route}")
+                span.set_attributes(
+                    {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+                )
+                self._telemetry.metrics.http_requests.labels(method, route, str(status)).inc()
+                self._telemetry.metrics.http_seconds.labels(method, route).observe(seconds)
+
+
+def route_of(scope: Scope) -> str:
+    """The route's template, such as /assessment/v1/assessments/{assessment_id}."""
+    route: Any = scope.get("route")
+    path: Any = getattr(route, "path_format", None) or getattr(route, "path", None)
+    return path if isinstance(path, str) else "(none)"

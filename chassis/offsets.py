@@ -1,0 +1,203 @@
+"""A group's place on its topic: what is settled, what is held back, and whether the topic was begun anew.
+
+Commits name explicit offsets of partitions that are still ours. A held record keeps its offset, and thereby all after
+it on its partition, uncommitted: they are handled meanwhile, and handled again if this process dies.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import time
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from chassis.deadletters import Failure, RawRecord
+from chassis.positions import Positions
+from chassis.records import EPOCH, header
+
+log = structlog.stdlib.get_logger()
+
+
+@dataclass(slots=True)
+class Partition:
+    """What is known of an assigned partition. `next`: the offset after the last one settled."""
+
+    epoch: int | None = None
+    rewind: int = 0
+    next: int | None = None
+    committed: int | None = None
+    held: dict[int, tuple[RawRecord, Failure]] = field(default_factory=dict[int, tuple[RawRecord, Failure]])
+    handled_at: float = 0.0
+    lag: int = 0
+    lag_since: float | None = None
+
+
+class Offsets:
+    """One group's partitions in this process, from assignment to revocation."""
+
+    def __init__(self, group: str, positions: Positions) -> None:
+        self._group = group
+        self._positions = positions
+        self._consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
+        self._partitions: dict[TopicPartition, Partition] = {}
+
+    def attach(self, consumer: Callable[[], AIOKafkaConsumer | None]) -> None:
+        """Where to find the consumer, which FastStream makes when it starts."""
+        self._consumer = consumer
+
+    def of(self, record: RawRecord) -> Partition:
+        """The partition that a record was read from."""
+        return self._known(TopicPartition(record.topic, record.partition))
+
+    def forget(self, revoked: set[TopicPartition]) -> None:
+        """Others read these now."""
+        for tp in revoked:
+            self._partitions.pop(tp, None)
+
+    def held(self) -> list[tuple[RawRecord, Failure]]:
+        """Records that failed, and wait to see whether others succeed."""
+        return [held for partition in self._partitions.values() for held in partition.held.values()]
+
+    def let_go(self) -> None:
+        """All held records are dealt with."""
+        for partition in self._partitions.values():
+            partition.held.clear()
+
+    def advance(self, records: Sequence[RawRecord]) -> None:
+        """These are settled: handled, set aside, or held."""
+        for record in records:
+            partition = self.of(record)
+            partition.next = max(partition.next or 0, record.offset + 1)
+            partition.handled_at = record.timestamp / 1000
+
+    async def commit(self) -> None:
+        """Commit what is settled. A commit that fails is made up for by the next, or by whoever reads it again."""
+        consumer = self._consumer()
+        if consumer is None:
+            return
+        due: dict[TopicPartition, int] = {}
+        for tp in consumer.assignment():
+            partition = self._partitions.get(tp)
+            if partition and partition.next is not None:
+                offset = min(partition.held, default=partition.next)
+                if offset != partition.committed:
+                    due[tp] = offset
+        if not due:
+            return
+        try:
+            await consumer.commit(due)
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            log.warning("offsets not committed", group=self._group, error=repr(error))
+            return
+        for tp, offset in due.items():
+            if tp in self._partitions:
+                self._partitions[tp].committed = offset
+
+    async def still_due(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """Those of partitions that are still ours and were not begun anew since these were fetched."""
+        consumer = self._consumer()
+        if consumer is None:
+            return ()
+        last: dict[TopicPartition, int] = {}
+        for record in records:
+            last[TopicPartition(record.topic, record.partition)] = record.offset
+        assigned = consumer.assignment()
+        due = {tp for tp, offset in last.items() if tp in assigned and await consumer.position(tp) > offset}
+        if len(due) == len(last):
+            return records
+        return [r for r in records if TopicPartition(r.topic, r.partition) in due]
+
+    # A topic that was rebuilt, or is to be read again
+
+    async def of_known_epoch(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """Begin a partition anew when its topic was rebuilt; the records of the others."""
+        anew: dict[TopicPartition, int] = {}
+        for record in records:
+            tp = TopicPartition(record.topic, record.partition)
+            known = await self._epoch(tp)
+            text = header(record.headers, EPOCH)
+            if text is not None and text.isascii() and text.isdigit() and int(text[:9]) > known:
+                anew[tp] = max(int(text[:9]), anew.get(tp, 0))
+        for tp, epoch in anew.items():
+            await self._begin_anew(tp, epoch=epoch, rewind=self._known(tp).rewind)
+        return [r for r in records if TopicPartition(r.topic, r.partition) not in anew]
+
+    async def rewind_if_asked(self) -> None:
+        """Begin all partitions anew when an operator asked for it."""
+        consumer = self._consumer()
+        asked = await self._positions.rewind_asked(self._group)
+        for tp in consumer.assignment() if consumer else ():
+            epoch = await self._epoch(tp)
+            if self._known(tp).rewind < asked:
+                await self._begin_anew(tp, epoch=epoch, rewind=asked)
+
+    async def _epoch(self, tp: TopicPartition) -> int:
+        partition = self._known(tp)
+        if partition.epoch is None:
+            partition.epoch, partition.rewind = await self._positions.of(self._group, tp)
+        return partition.epoch
+
+    async def _begin_anew(self, tp: TopicPartition, *, epoch: int, rewind: int) -> None:
+        consumer = self._consumer()
+        if consumer is None or tp not in consumer.assignment():
+            return
+        beginning = (await consumer.beginning_offsets([tp]))[tp]
+        consumer.seek(tp, beginning)
+        # Committed before it is remembered: a crash between the two begins anew once more, which changes nothing.
+        await consumer.commit({tp: beginning})
+        await self._positions.remember(self._group, tp, epoch=epoch, rewind=rewind)
+        self._partitions[tp] = Partition(epoch=epoch, rewind=rewind, next=beginning, committed=beginning)
+        log.warning("partition begun anew", group=self._group, partition=tp.partition, epoch=epoch, rewind=rewind)
+
+    # Standing back
+
+    def pause_before(self, records: Sequence[RawRecord]) -> None:
+        """Read these again, later: back to the first of each partition, and pause all that is assigned."""
+        consumer = self._consumer()
+        if consumer is None:
+            return
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            tp = TopicPartition(record.topic, record.partition)
+            first[tp] = min(record.offset, first.get(tp, record.offset))
+        assigned = consumer.assignment()
+        for tp in first.keys() & assigned:
+            consumer.seek(tp, first[tp])
+        consumer.pause(*assigned)
+
+    def resume(self) -> None:
+        """Go on with what is paused and still ours."""
+        if consumer := self._consumer():
+            consumer.resume(*(consumer.paused() & consumer.assignment()))
+
+    # Lag
+
+    @property
+    def lag(self) -> int:
+        """Records on the assigned partitions that are not committed, as of the last measurement."""
+        return sum(p.lag for p in self._partitions.values())
+
+    async def measure(self) -> float:
+        """Ask Kafka for the ends of the assigned partitions; the age in seconds of the oldest record not handled."""
+        consumer = self._consumer()
+        assigned = sorted(consumer.assignment()) if consumer else []
+        if consumer is None or not assigned:
+            return 0.0
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(assigned)
+        now, oldest = time(), 0.0
+        for tp, end in ends.items():
+            partition = self._known(tp)
+            if partition.committed is None:
+                partition.committed = await consumer.committed(tp)
+            partition.lag = max(0, end - (partition.committed or 0))
+            if not partition.lag:
+                partition.lag_since = None
+                continue
+            partition.lag_since = partition.lag_since or now
+            # After an idle hour the last handled record is old, but what lies there now has only just come.
+            oldest = max(oldest, now - max(partition.lag_since, partition.handled_at))
+        return oldest
+
+    def _known(self, tp: TopicPartition) -> Partition:
+        return self._partitions.setdefault(tp, Partition())

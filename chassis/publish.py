@@ -1,0 +1,77 @@
+"""Publishing from within a reaction: enqueue in order, await all, and one trace from cause to effect."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+
+from chassis.epochs import Epochs
+from chassis.outbox import wire_headers
+from chassis.producer import Producer, Sent
+from chassis.records import Fact, OutgoingFact
+from chassis.telemetry import Telemetry, is_sampled, remote, traceparent_of
+from contracts.fact import Visibility
+from contracts.topics import PUBLIC
+
+
+class Publish:
+    """Given to a reaction for one batch. A repeat of the batch publishes the same facts under the same ids."""
+
+    def __init__(self, *, producer: Producer, epochs: Epochs, telemetry: Telemetry) -> None:
+        self._producer = producer
+        self._epochs = epochs
+        self._telemetry = telemetry
+        self._sent: list[Sent] = []
+        self._spans: dict[str, trace.Span] = {}
+
+    async def __call__(self, fact: OutgoingFact, *, cause: Fact[Any]) -> None:
+        """Enqueue `fact`, which follows from `cause`. Raises KafkaDown."""
+        traceparent = cause.traceparent
+        if span := self._spans.get(traceparent or ""):
+            with self._telemetry.tracer.start_as_current_span(
+                f"publish {fact.topic.name}",
+                context=trace.set_span_in_context(span),
+                kind=trace.SpanKind.PRODUCER,
+                attributes={
+                    "messaging.destination.name": fact.topic.name,
+                    "livinglab.fact.id": str(fact.envelope.id),
+                    "livinglab.fact.type": fact.envelope.type,
+                },
+            ) as publishing:
+                traceparent = traceparent_of(publishing)
+        key = fact.key.encode()
+        headers = {name: value.decode() for name, value in fact.envelope.headers()}
+        topics = [fact.topic.name, PUBLIC.name] if fact.envelope.visibility is Visibility.PUBLIC else [fact.topic.name]
+        for topic in topics:
+            wire = wire_headers(headers, traceparent=traceparent, epoch=await self._epochs.of(topic))
+            self._sent.append(await self._producer.send(topic, key=key, value=fact.value, headers=wire))
+
+    async def flush(self) -> None:
+        """Until Kafka has acknowledged everything. Raises KafkaDown; then all is to be published again."""
+        sent, self._sent = self._sent, []
+        await self._producer.wait(sent)
+
+    @contextmanager
+    def spans(self, facts: Sequence[Fact[Any]], *, topic: str, group: str) -> Generator[None]:
+        """A consumer span for each sampled record, its cause's child; others cost nothing."""
+        for fact in facts:
+            if fact.traceparent and is_sampled(fact.traceparent):
+                self._spans[fact.traceparent] = self._telemetry.tracer.start_span(
+                    f"process {topic}",
+                    context=remote(fact.traceparent),
+                    kind=trace.SpanKind.CONSUMER,
+                    attributes={
+                        "messaging.destination.name": topic,
+                        "messaging.consumer.group.name": group,
+                        "messaging.batch.message_count": len(facts),
+                        "livinglab.fact.id": str(fact.envelope.id),
+                        "livinglab.fact.type": fact.envelope.type,
+                    },
+                )
+        try:
+            yield
+        finally:
+            for span in self._spans.values():
+                span.end()
+            self._spans.clear()

@@ -1,0 +1,120 @@
+"""Facts between the contract's models and Kafka's bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Generic, TypeVar
+
+from aiokafka import ConsumerRecord
+from pydantic import ValidationError
+
+from contracts.events import EventType
+from contracts.fact import BODY_MAX_BYTES, Body, Envelope, MalformedEnvelope, Visibility, envelope_of, fact_id
+from contracts.topics import Topic
+
+B = TypeVar("B", bound=Body)
+Headers = Sequence[tuple[str, bytes]]
+
+TRACEPARENT = "traceparent"
+EPOCH = "epoch"
+"""How often the topic was rebuilt; beside the fact, not part of it."""
+
+
+class Rejected(Exception):
+    """This record can never be handled as it is. `code` is stable; `reference` names what it waits for, if anything."""
+
+    def __init__(self, code: str, detail: str, *, reference: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.reference = reference
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFact:
+    """A fact, serialised, validated and size-checked: whatever relays it meets no poison."""
+
+    topic: Topic
+    key: str
+    envelope: Envelope
+    value: bytes
+    aggregate: str
+
+
+def outgoing(
+    event: EventType,
+    body: Body,
+    *,
+    key: str,
+    revision: int,
+    time: datetime,
+    visibility: Visibility,
+    region: str | None = None,
+    rule: int = 0,
+) -> OutgoingFact:
+    """Make the fact `event` of `body`. `rule` is 0 for commands, the projection's rule otherwise.
+
+    Raises TypeError for another body than the event's, ValueError for one over BODY_MAX_BYTES.
+    """
+    if type(body) is not event.body:
+        raise TypeError(f"{event.type} carries {event.body.__name__}, not {type(body).__name__}")
+    value = body.model_dump_json().encode()
+    if len(value) > BODY_MAX_BYTES:
+        raise ValueError(f"{event.type} of {body.aggregate} has {len(value)} bytes; {BODY_MAX_BYTES} are allowed")
+    envelope = Envelope(
+        id=fact_id(aggregate=body.aggregate, revision=revision, rule=rule, type=event.type),
+        type=event.type,
+        source=event.source,
+        subject=body.aggregate,
+        time=time,
+        revision=revision,
+        rule=rule,
+        visibility=visibility,
+        region=region,
+    )
+    return OutgoingFact(topic=event.topic, key=key, envelope=envelope, value=value, aggregate=body.aggregate)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact(Generic[B]):
+    """A fact that was read, typed. `digest` is the same for the same fact, whoever sent it and however often."""
+
+    envelope: Envelope
+    key: str
+    body: B
+    digest: str
+    traceparent: str | None
+
+
+def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) -> Fact[B]:
+    """Type a raw record. Raises Rejected when it is no fact or breaks its contract; inputs are not echoed."""
+    try:
+        envelope = envelope_of(record.headers)
+    except MalformedEnvelope as error:
+        raise Rejected("malformed_envelope", str(error)) from error
+    if record.value is None:
+        raise Rejected("no_body", "the record has no value")
+    try:
+        body = of.model_validate_json(record.value)
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5])
+        raise Rejected("breaks_contract", what) from error
+    expected = fact_id(aggregate=body.aggregate, revision=envelope.revision, rule=envelope.rule, type=envelope.type)
+    if envelope.id != expected:
+        raise Rejected("wrong_identity", f"ce_id is {envelope.id}, but this fact's id is {expected}")
+    return Fact(
+        envelope=envelope,
+        key=(record.key or b"").decode(errors="replace"),
+        body=body,
+        digest=blake2b(envelope.type.encode() + b"\n" + record.value, digest_size=16).hexdigest(),
+        traceparent=header(record.headers, TRACEPARENT),
+    )
+
+
+def header(headers: Sequence[tuple[str, bytes | None]], name: str) -> str | None:
+    """The header's text, or None where it is missing or no UTF-8."""
+    for key, value in headers:
+        if key == name and value is not None:
+            return value.decode(errors="replace")
+    return None

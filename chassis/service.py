@@ -1,0 +1,240 @@
+"""Puts a service together: what each of them is made of, started and stopped in the right order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from faststream.kafka import KafkaBroker
+from prometheus_client import start_http_server
+from pymongo.errors import PyMongoError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from chassis import body, health, problems, ratelimit, telemetry
+from chassis.auth import Tokens, actor_in
+from chassis.catchup import CatchUp
+from chassis.consumer import Reactions, start_broker
+from chassis.deadletters import DeadLetters
+from chassis.epochs import Epochs
+from chassis.intake import Intake, Toolbox
+from chassis.observe import Observe
+from chassis.outbox import Outbox
+from chassis.positions import Positions
+from chassis.problem import Unavailable
+from chassis.producer import Producer
+from chassis.settings import Settings
+from chassis.store import Collection, Database, connect, is_down
+from contracts.regions import Directory
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+DATABASE_WAIT_S = 60.0
+"""A process that starts before its database waits for so long, then ends with the reason."""
+DEAD_LETTERS_COUNT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a store may be made of."""
+
+    database: Database
+    producer: Producer
+    epochs: Epochs
+    telemetry: telemetry.Telemetry
+    directory: Directory
+    outboxes: list[Outbox] = field(default_factory=list[Outbox])
+
+    def collection(self, name: str) -> Collection:
+        """A collection of the service's own database."""
+        return self.database[name]
+
+    def outbox(self, collection: str) -> Outbox:
+        """Aggregates of a collection whose facts are relayed by this process."""
+        outbox = Outbox(self.database, collection, producer=self.producer, epochs=self.epochs, telemetry=self.telemetry)
+        self.outboxes.append(outbox)
+        return outbox
+
+
+class Store(Protocol):
+    """All queries about one noun of a service."""
+
+    async def prepare(self) -> None:
+        """Create its indexes; harmless to repeat."""
+        ...
+
+
+Resources = Mapping[type, Any]
+Work = Callable[[Resources], Coroutine[Any, Any, None]]
+
+
+def provided(wanted: type[T]) -> Any:
+    """FastAPI dependency: the service's one instance of a store."""
+
+    def find(request: Request) -> T:
+        return request.app.state.resources[wanted]
+
+    return Depends(find)
+
+
+def service(
+    settings: Settings,
+    *,
+    name: str,
+    routes: APIRouter,
+    stores: Sequence[Callable[[Parts], Store]],
+    reactions: Reactions | None = None,
+    at_start: Sequence[Work] = (),
+    beside: Sequence[Work] = (),
+) -> FastAPI:
+    """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
+
+    at_start: done once, before traffic. beside: runs for ever in workers. Both get the stores by their types.
+    """
+    telemetry.configure_logs(settings, service=name)
+    watch = telemetry.start(settings, service=name)
+    serves, consumes = settings.role != "worker", settings.role != "api"
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(watch.provider.shutdown)
+            client, database = connect(settings, service=name)
+            stack.callback(client.close)
+            producer = Producer(settings, service=name)
+            stack.push_async_callback(producer.stop)
+            directory = Directory.load(settings.regions_file)
+            epochs = Epochs(database)
+            parts = Parts(database, producer, epochs, watch, directory)
+            letters = DeadLetters(database, watch.metrics)
+            resources: dict[type, Any] = {
+                Settings: settings,
+                Directory: directory,
+                DeadLetters: letters,
+            }
+            made = [store(parts) for store in stores]
+            resources.update({type(store): store for store in made})
+            await _prepare([letters, *parts.outboxes, *made])
+            for work in at_start:
+                await work(resources)
+            toolbox = Toolbox(producer, epochs, Positions(database), letters, CatchUp(settings, service=name), watch)
+            intakes = reactions.intakes(toolbox, resources) if reactions and consumes else []
+            consumers = _Consumers(settings, intakes, service=name)
+            app.state.resources = resources
+            app.state.directory = directory
+            app.state.health = health.Health(database, intakes, consuming=consumers.running)
+            app.state.tokens = Tokens(issuer=settings.oidc_issuer, audience=settings.oidc_audience)
+            stack.push_async_callback(app.state.tokens.close)
+
+            tasks = [telemetry.watch_loop(watch.metrics)]
+            tasks += [loop for outbox in parts.outboxes for loop in (outbox.relay_hints(), outbox.sweep())]
+            if intakes:
+                tasks += [loop for intake in intakes for loop in (intake.tick(), intake.retry_letters())]
+                tasks += [_count_letters(letters, watch.metrics)]
+            if consumes:
+                tasks += [work(resources) for work in beside]
+            stack.push_async_callback(_cancel, [_supervised(task, app.state.health) for task in tasks])
+            if intakes:
+                starting = asyncio.create_task(consumers.start())
+                stack.push_async_callback(consumers.stop, starting)
+            server, _thread = start_http_server(settings.metrics_port, registry=watch.metrics.registry)
+            stack.callback(server.shutdown)
+            app.state.metrics_port = server.server_port
+            log.info("ready", role=settings.role, metrics_port=server.server_port)
+            yield
+            log.info("stopping")
+
+    app = FastAPI(
+        title=f"Living Lab: {name}",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_exception_handler(PyMongoError, _database_problem)
+    app.include_router(health.routes(lambda: app.state.health))
+    if serves:
+        app.include_router(routes)
+    app.add_middleware(body.StrictJson, max_bytes=settings.body_max_bytes, max_depth=settings.body_max_depth)
+    app.add_middleware(ratelimit.RateLimit, per_minute=settings.rate_limit_per_minute, actor_in=actor_in)
+    app.add_middleware(Observe, telemetry=watch)
+    return app
+
+
+async def _database_problem(request: Request, error: Exception) -> Response:
+    if not is_down(error):
+        raise error
+    log.warning("the database is down", error=repr(error))
+    return problems.respond(Unavailable(), request.scope)
+
+
+class _Consumers:
+    """FastStream's broker, once Kafka is there."""
+
+    def __init__(self, settings: Settings, intakes: Sequence[Intake[Any]], *, service: str) -> None:
+        self._settings = settings
+        self._intakes = intakes
+        self._service = service
+        self._broker: KafkaBroker | None = None
+
+    def running(self) -> bool:
+        """Whether consumers were started."""
+        return self._broker is not None
+
+    async def start(self) -> None:
+        self._broker = await start_broker(self._settings, self._intakes, service=self._service)
+
+    async def stop(self, starting: asyncio.Task[None]) -> None:
+        """Finish running batches, leave the groups."""
+        if not starting.done():
+            starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        if self._broker:
+            await self._broker.stop()
+
+
+class _Preparable(Protocol):
+    async def prepare(self) -> None: ...
+
+
+@retry(
+    retry=retry_if_exception_type(PyMongoError),
+    wait=wait_fixed(1),
+    stop=stop_after_delay(DATABASE_WAIT_S),
+    reraise=True,
+)
+async def _prepare(stores: Sequence[_Preparable]) -> None:
+    for store in stores:
+        await store.prepare()
+
+
+def _supervised(work: Coroutine[Any, Any, None], health: health.Health) -> "asyncio.Task[None]":
+    task = asyncio.create_task(work)
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            health.failed = work.__qualname__
+            log.critical("a background task ended: this process must be restarted", exc_info=error)
+
+    task.add_done_callback(ended)
+    return task
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _count_letters(letters: DeadLetters, metrics: telemetry.Metrics) -> None:
+    while True:
+        try:
+            metrics.dead_letters_open.set(await letters.count_open())
+        except PyMongoError as error:
+            log.warning("dead letters not counted", error=repr(error))
+        await asyncio.sleep(DEAD_LETTERS_COUNT_S)

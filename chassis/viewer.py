@@ -1,0 +1,162 @@
+"""Who looks, and how far: the only place where organization and roles become a right to see."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from contracts.roles import REGION_ROLES, Role, TokenClaims
+
+REVIEWING_MINISTRY = "kemenpanrb"
+SUPERVISING_MINISTRIES = frozenset({REVIEWING_MINISTRY, "kemendagri"})
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What anybody may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """What is public, and what belongs to these regions: closed over descendants and predecessors when built."""
+
+    codes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What is public, and what this assessor was assigned to."""
+
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class National:
+    """Everything."""
+
+
+Reach = Public | Regions | Assigned | National
+
+
+class Depth(StrEnum):
+    """Levels go with scores. Answers are what was written and handed in to support them."""
+
+    SCORES = "scores"
+    ANSWERS = "answers"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """An actor with one reach per depth: a province sees its own answers, but only the scores of its regencies."""
+
+    actor: str
+    """Opaque; empty when nobody signed in."""
+    organization: str | None
+    roles: frozenset[Role]
+    scores: Reach
+    answers: Reach
+
+    def reach(self, depth: Depth) -> Reach:
+        """How far this viewer sees at a depth."""
+        return self.scores if depth is Depth.SCORES else self.answers
+
+    def may(self, *roles: Role, region: str) -> bool:
+        """For commands: has one of the roles, and its organization is that very region."""
+        return self.organization == region and not self.roles.isdisjoint(roles)
+
+
+PUBLIC_VIEWER = Viewer(actor="", organization=None, roles=frozenset(), scores=Public(), answers=Public())
+
+
+class Directory(Protocol):
+    """What the rules need to know about regions."""
+
+    def find(self, code: str) -> object | None:
+        """The region, or None where there is none of this code."""
+        ...
+
+    def closure(self, code: str) -> frozenset[str]:
+        """The region itself, its descendants, and the predecessors of all of them."""
+        ...
+
+
+def viewer_of(claims: TokenClaims, directory: Directory) -> Viewer:
+    """The viewer that a valid token speaks for. Roles and organizations that are unknown give no rights."""
+    roles = frozenset(role for role in Role if role in claims.roles)
+    organization = claims.organization
+    if directory.find(organization) is not None:
+        scores, answers = _reach_of_region(organization, roles, directory)
+    else:
+        scores, answers = _reach_of_institution(claims, roles)
+    return Viewer(claims.sub, organization, roles, scores=scores, answers=answers)
+
+
+def _reach_of_region(code: str, roles: frozenset[Role], directory: Directory) -> tuple[Reach, Reach]:
+    inside = not roles.isdisjoint(REGION_ROLES)
+    is_province = "." not in code
+    if not (inside or (is_province and Role.SUPERVISOR in roles)):
+        return Public(), Public()
+    closure = directory.closure(code)
+    # Of the closure, what stands on the region's own level is itself and its predecessors.
+    own = frozenset(c for c in closure if c.count(".") == code.count("."))
+    return Regions(closure), Regions(own) if inside else Public()
+
+
+def _reach_of_institution(claims: TokenClaims, roles: frozenset[Role]) -> tuple[Reach, Reach]:
+    # Administrators operate, they do not read: the role widens nothing.
+    if claims.organization == REVIEWING_MINISTRY and Role.REVIEWER in roles:
+        return National(), National()
+    assigned: Reach = Assigned(claims.sub) if Role.EXTERNAL_ASSESSOR in roles else Public()
+    if claims.organization in SUPERVISING_MINISTRIES and Role.SUPERVISOR in roles:
+        return National(), assigned
+    return assigned, assigned
+
+
+def filter_of(
+    reach: Reach, *, public: str | None, region: str = "region", assessors: str = "assessors"
+) -> dict[str, Any]:
+    """The MongoDB filter for what a reach may see; combine it by `$and`, never by updating a dict.
+
+    public: the flag field that marks a document as public, or None where nothing ever is (answers). What is public
+    stays visible to everybody, so that signing in never hides anything. `sees` says the same of one document.
+    """
+    match reach:
+        case National():
+            return {}
+        case Regions(codes):
+            wider: dict[str, Any] | None = {region: {"$in": sorted(codes)}}
+        case Assigned(actor):
+            wider = {assessors: actor}
+        case Public():
+            wider = None
+    clauses = [clause for clause in ({public: True} if public else None, wider) if clause]
+    match clauses:
+        case []:
+            return {"_id": {"$in": []}}
+        case [only]:
+            return only
+        case _:
+            return {"$or": clauses}
+
+
+def sees(
+    reach: Reach,
+    document: Mapping[str, Any],
+    *,
+    public: str | None,
+    region: str = "region",
+    assessors: str = "assessors",
+) -> bool:
+    """Whether a reach may see this document: what `filter_of` asks of the database, asked of one in hand."""
+    if public is not None and document.get(public) is True:
+        return True
+    match reach:
+        case National():
+            return True
+        case Regions(codes):
+            return document.get(region) in codes
+        case Assigned(actor):
+            assigned: Collection[str] = document.get(assessors) or ()
+            return actor in assigned
+        case Public():
+            return False

@@ -1,0 +1,59 @@
+"""Every fact that is published, as data: its type, topic, body and publisher."""
+
+from dataclasses import dataclass
+
+from contracts import topics
+from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
+from contracts.fact import TYPE_PREFIX, Body
+from contracts.scoring import ScoreRecalculated
+from contracts.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A published fact. `about` is one sentence for the integrator who reads the AsyncAPI document."""
+
+    name: str
+    topic: Topic
+    body: type[Body]
+    publisher: str
+    about: str
+
+    @property
+    def type(self) -> str:
+        """The CloudEvents type, such as id.livinglab.assessment.submitted.v1."""
+        return f"{TYPE_PREFIX}{self.name}.v1"
+
+    @property
+    def source(self) -> str:
+        """The CloudEvents source, such as /services/assessment."""
+        return f"/services/{self.publisher}"
+
+
+INSTRUMENT_PUBLISHED = EventType(
+    "instrument.published",
+    topics.INSTRUMENT,
+    InstrumentPublished,
+    "assessment",
+    "A questionnaire may be used from now on.",
+)
+CYCLE_OPENED = EventType(
+    "cycle.opened", topics.CYCLE, CycleOpened, "assessment", "A year's round is open under one instrument."
+)
+ASSESSMENT_SUBMITTED = EventType(
+    "assessment.submitted", topics.ASSESSMENT, AssessmentState, "assessment", "A region handed its assessment over."
+)
+ASSESSMENT_REOPENED = EventType(
+    "assessment.reopened", topics.ASSESSMENT, AssessmentState, "assessment", "The region took it back to correct it."
+)
+SCORE_RECALCULATED = EventType(
+    "score.recalculated", topics.SCORE, ScoreRecalculated, "scoring", "The scores that follow from one assessment fact."
+)
+
+ALL: tuple[EventType, ...] = (
+    INSTRUMENT_PUBLISHED,
+    CYCLE_OPENED,
+    ASSESSMENT_SUBMITTED,
+    ASSESSMENT_REOPENED,
+    SCORE_RECALCULATED,
+)

@@ -1,0 +1,185 @@
+"""Regions and groups of them: the committed Kemendagri list as an immutable directory."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Self, TypedDict
+
+DATA = Path(__file__).parent / "data"
+
+
+class Kind(StrEnum):
+    """What a region is. Ranks are compared inside one kind only."""
+
+    PROVINCE = "province"
+    REGENCY = "regency"
+    CITY = "city"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region as the list has it. None = unknown; contracts/data/README.md gives columns and sources."""
+
+    code: str
+    name: str
+    kind: Kind
+    province: str
+    self_governing: bool
+    population: int | None
+    area_km2: Decimal | None
+    valid_from: date | None
+    valid_to: date | None
+    predecessors: tuple[str, ...] | None
+
+
+class UnknownRegion(LookupError):
+    """No region has this code. Codes are text: `11.10` is not `11.1`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"no region has the code {code!r}; codes are text such as '32.11' (contracts/data/regions.csv)"
+        )
+        self.code = code
+
+
+class UnknownGroup(LookupError):
+    """No group has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no group {name!r}; those there are: {', '.join(sorted(_groups()))}")
+        self.name = name
+
+
+class Directory:
+    """All regions of one list. Immutable; what it computes it remembers."""
+
+    __slots__ = ("_by_code", "_children", "_closures")
+
+    def __init__(self, regions: Iterable[Region]) -> None:
+        """Raises ValueError when a code stands twice."""
+        by_code: dict[str, Region] = {}
+        for region in regions:
+            if region.code in by_code:
+                raise ValueError(f"the code {region.code} stands twice in the list of regions")
+            by_code[region.code] = region
+        self._by_code: Mapping[str, Region] = by_code
+        self._children = _children(by_code)
+        self._closures: dict[str, frozenset[str]] = {}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """The list in `path`, by default the committed one. Raises ValueError naming the line that cannot be read."""
+        path = path or DATA / "regions.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            next(rows, None)  # the names of the columns
+            return cls(_parsed(rows, path.name))
+
+    def __len__(self) -> int:
+        return len(self._by_code)
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self._by_code.values())
+
+    def find(self, code: str) -> Region | None:
+        """The region, or None."""
+        return self._by_code.get(code)
+
+    def get(self, code: str) -> Region:
+        """The region. Raises UnknownRegion."""
+        region = self._by_code.get(code)
+        if region is None:
+            raise UnknownRegion(code)
+        return region
+
+    def closure(self, code: str) -> frozenset[str]:
+        """The region, all that lie in it, and all that any of these came from. Raises UnknownRegion.
+
+        A predecessor's other parts are not in it: after a split they belong to somebody else.
+        """
+        known = self._closures.get(code)
+        if known is None:
+            known = self._closures[code] = self._reach(self.get(code))
+        return known
+
+    def group(self, name: str) -> frozenset[str]:
+        """The members of a named group. Raises UnknownGroup."""
+        group = _groups().get(name)
+        if group is None:
+            raise UnknownGroup(name)
+        return group
+
+    def _reach(self, region: Region) -> frozenset[str]:
+        reached: set[str] = set()
+        pending = [region.code]
+        while pending:
+            code = pending.pop()
+            if code not in reached:
+                reached.add(code)
+                pending.extend(self._children.get(code, ()))
+        pending = list(reached)
+        while pending:
+            before = {p for code in pending if (r := self._by_code.get(code)) for p in r.predecessors or ()}
+            pending = list(before - reached)
+            reached.update(pending)
+        return frozenset(reached)
+
+
+class _Group(TypedDict):
+    members: list[str]
+
+
+@cache
+def _groups() -> Mapping[str, frozenset[str]]:
+    groups: dict[str, _Group] = json.loads((DATA / "groups.json").read_bytes())
+    return {name: frozenset(group["members"]) for name, group in groups.items()}
+
+
+def _children(by_code: Mapping[str, Region]) -> Mapping[str, Sequence[str]]:
+    children: dict[str, list[str]] = {}
+    for region in by_code.values():
+        parent = _parent(region, by_code)
+        if parent is not None:
+            children.setdefault(parent, []).append(region.code)
+    return children
+
+
+def _parent(region: Region, by_code: Mapping[str, Region]) -> str | None:
+    """The nearest region above it: by code inside its province, else the province itself, whatever its code."""
+    above = region.code.rpartition(".")[0]
+    while above:
+        found = by_code.get(above)
+        if found is not None and found.province == region.province:
+            return above
+        above = above.rpartition(".")[0]
+    return region.province if region.province != region.code else None
+
+
+_KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
+_BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
+
+
+def _parsed(rows: Iterable[Sequence[str]], file: str) -> Iterator[Region]:
+    for line, row in enumerate(rows, start=2):
+        try:
+            code, name, kind, province, self_governing, population, area_km2, valid_from, valid_to, predecessors = row
+            yield Region(
+                code=code,
+                name=name,
+                kind=_KINDS[kind],
+                province=province,
+                self_governing=_BOOLEANS[self_governing],
+                population=int(population) if population else None,
+                area_km2=Decimal(area_km2) if area_km2 else None,
+                valid_from=date.fromisoformat(valid_from) if valid_from else None,
+                valid_to=date.fromisoformat(valid_to) if valid_to else None,
+                predecessors=tuple(predecessors.split()) if predecessors else None,
+            )
+        except (ValueError, KeyError, ArithmeticError) as error:
+            raise ValueError(f"{file}, line {line} is no region: {error!r}") from error

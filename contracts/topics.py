@@ -1,0 +1,34 @@
+"""Topics as data. Provisioned explicitly (`livinglab topics create`), kept for ever."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A Kafka topic. `key` says what its records are keyed by: order is promised per key, nowhere else."""
+
+    name: str
+    partitions: int
+    key: str
+    compacted: bool
+    about: str
+
+    def config(self) -> dict[str, str]:
+        """Kafka's topic configuration: kept for ever, compacted only where a key has exactly one fact."""
+        return {
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "cleanup.policy": "compact" if self.compacted else "delete",
+        }
+
+
+# Twelve partitions: divisible by 2, 3, 4, 6 and 12 workers. One where there are a few facts in all.
+INSTRUMENT = Topic("livinglab.instrument", 1, "instrument id", compacted=True, about="questionnaires, published once")
+CYCLE = Topic("livinglab.cycle", 1, "cycle id", compacted=True, about="years' rounds, opened once")
+ASSESSMENT = Topic("livinglab.assessment", 12, "region code", compacted=False, about="what happens to assessments")
+SCORE = Topic("livinglab.score", 12, "region code", compacted=False, about="scores of every stage")
+PUBLIC = Topic(
+    "livinglab.public", 12, "as on the topic of origin", compacted=False, about="public facts, for outsiders with Kafka"
+)
+
+ALL: tuple[Topic, ...] = (INSTRUMENT, CYCLE, ASSESSMENT, SCORE, PUBLIC)

@@ -1,0 +1,1 @@
+"""The lab: local parts, development stand-ins and the `livinglab` command."""

@@ -1,0 +1,17 @@
+"""Real servers as child processes on free loopback ports: Kafka, MongoDB, and our own services."""
+
+from lab.parts.asgi import http_server, service
+from lab.parts.broker import kafka
+from lab.parts.embedded import embedded_kafka
+from lab.parts.mongo import mongod
+from lab.parts.process import NotReady, Part
+
+__all__ = [
+    "NotReady",
+    "Part",
+    "embedded_kafka",
+    "http_server",
+    "kafka",
+    "mongod",
+    "service",
+]

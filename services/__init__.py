@@ -1,0 +1,1 @@
+"""One folder per service. No service imports another; they meet in Kafka."""

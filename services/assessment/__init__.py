@@ -1,0 +1,1 @@
+"""Instruments, cycles, and the assessments of regions."""

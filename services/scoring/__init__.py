@@ -1,0 +1,1 @@
+"""Scores: computed from assessment facts, kept, published, summarised."""

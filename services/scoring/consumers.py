@@ -1,0 +1,41 @@
+"""What this service hears."""
+
+from collections.abc import Sequence
+
+from chassis.consumer import Reactions
+from chassis.deadletters import DeadLetters
+from chassis.publish import Publish
+from chassis.records import Fact
+from contracts import topics
+from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
+from contracts.regions import Directory
+from services.scoring import usecases
+from services.scoring.store import Instruments, Scores
+
+reactions = Reactions()
+
+
+@reactions.to(topics.INSTRUMENT, group="scoring.instrument", of=InstrumentPublished)
+async def learn_instruments(
+    facts: Sequence[Fact[InstrumentPublished]], instruments: Instruments, letters: DeadLetters
+) -> None:
+    """Instruments are copied: scoring asks nobody when an assessment comes."""
+    await usecases.learn_instruments(facts, instruments=instruments, letters=letters)
+
+
+@reactions.to(topics.CYCLE, group="scoring.cycle", of=CycleOpened)
+async def learn_cycles(facts: Sequence[Fact[CycleOpened]], instruments: Instruments) -> None:
+    """Cycles are copied for their aims."""
+    await usecases.learn_cycles(facts, instruments=instruments)
+
+
+@reactions.to(topics.ASSESSMENT, group="scoring.assessment", of=AssessmentState)
+async def score(
+    facts: Sequence[Fact[AssessmentState]],
+    publish: Publish,
+    scores: Scores,
+    instruments: Instruments,
+    directory: Directory,
+) -> None:
+    """A projection: any assessment fact yields the scores of every stage that it holds."""
+    await usecases.score(facts, scores=scores, instruments=instruments, directory=directory, publish=publish)

@@ -1,0 +1,284 @@
+"""All queries of the scoring service."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from bson.decimal128 import Decimal128
+from pymongo import IndexModel
+
+from chassis.intake import UnknownReference
+from chassis.problem import NotFound
+from chassis.records import Fact
+from chassis.service import Parts
+from chassis.store import (
+    Document,
+    aggregate,
+    claim_due,
+    clear_mark,
+    ensure_indexes,
+    keep_first,
+    put_if_newer,
+    raise_marks,
+)
+from chassis.viewer import Depth, Viewer, filter_of
+from contracts import topics
+from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
+from contracts.regions import Region
+from contracts.scoring import ScoreRecalculated
+from services.scoring.domain import RULE, Instrument
+from services.scoring.summary import Part, Summary
+
+PUBLIC_FLAG = "public"
+SUMMARY_LEASE_S = 30.0
+NOT_SHOWN = {"digest": 0, "order": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of standings ends: the last index and id, how many came before, the rank of the last."""
+
+    index: str
+    name: str
+    seen: int
+    rank: int
+
+
+class Instruments:
+    """Copies of what the assessment service published: instruments and cycles, both immutable."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._instruments = parts.collection("instruments")
+        self._cycles = parts.collection("cycles")
+        self._known: dict[str, Instrument] = {}
+
+    async def prepare(self) -> None:
+        """Read by `_id` alone: no index is missing."""
+
+    async def keep(self, published: InstrumentPublished, *, digest: str) -> bool:
+        """Keep an instrument; False when another one has its id."""
+        # The texts of the levels are the assessment service's to show; the arithmetic does not need 330 kB of them.
+        slim = published.model_copy(
+            update={"indicators": tuple(i.model_copy(update=_WITHOUT_TEXTS) for i in published.indicators)}
+        )
+        document = {"_id": published.instrument, "digest": digest, "body": slim.model_dump_json()}
+        return not await keep_first(self._instruments, [document])
+
+    async def keep_cycle(self, opened: CycleOpened, *, digest: str) -> bool:
+        """Keep a cycle; False when another one has its id."""
+        document = {"_id": opened.cycle, "digest": digest, "body": opened.model_dump_json()}
+        return not await keep_first(self._cycles, [document])
+
+    async def get(self, instrument: str) -> Instrument:
+        """By id. Raises UnknownReference while nobody told us of it."""
+        known = self._known.get(instrument)
+        if known is None:
+            document = await self._instruments.find_one({"_id": instrument})
+            if document is None:
+                raise UnknownReference(topics.INSTRUMENT, instrument)
+            known = Instrument.of(InstrumentPublished.model_validate_json(document["body"]))
+            self._known[instrument] = known
+        return known
+
+    async def cycle(self, cycle: str) -> CycleOpened | None:
+        """By id, or None."""
+        document = await self._cycles.find_one({"_id": cycle})
+        return CycleOpened.model_validate_json(document["body"]) if document else None
+
+
+_WITHOUT_TEXTS: Mapping[str, Any] = {
+    "question_id": None,
+    "description_id": None,
+    "assessment_rule_id": None,
+    "evidence_examples_id": None,
+    "levels": None,
+}
+
+
+class Scores:
+    """Every score there ever was (`history`), the newest of each assessment (`current`), and summaries of these."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._history = parts.collection("history")
+        self._current = parts.collection("current")
+        self._summaries = parts.collection("summaries")
+
+    async def prepare(self) -> None:
+        """Indexes for a region's history, for standings, and for summaries that are due."""
+        await ensure_indexes(self._history, [IndexModel([("assessment", 1), ("revision", 1)], name="assessment")])
+        await ensure_indexes(
+            self._current,
+            [
+                IndexModel([("region", 1), ("period", -1)], name="region"),
+                IndexModel([("cycle", 1), ("kind", 1), ("order.self", -1), ("_id", 1)], name="standings"),
+                IndexModel([("cycle", 1), ("province", 1)], name="province"),
+            ],
+        )
+        await ensure_indexes(
+            self._summaries,
+            [IndexModel("due_at", name="due", sparse=True), IndexModel([("cycle", 1), ("province", 1)], name="cycle")],
+        )
+
+    # What the worker writes
+
+    async def record(self, scored: Sequence[tuple[Fact[AssessmentState], ScoreRecalculated, Region]]) -> list[str]:
+        """Keep what a batch came to, in any order and however often; the assessments that forked, if any.
+
+        History first, then the newest, then the marks: whoever dies between them does all again.
+        """
+        documents = [_document(fact, body, region) for fact, body, region in scored]
+        forks = await keep_first(
+            self._history, [{**d, "_id": f"{d['_id']}/{d['revision']}/{d['rule']}"} for d in documents]
+        )
+        if forks:
+            return sorted({fork["assessment"] for fork in forks})
+        await put_if_newer(self._current, documents)
+        scopes = [
+            (f"{d['cycle']}/{d['province']}", {"cycle": d["cycle"], "province": d["province"]}) for d in documents
+        ]
+        await raise_marks(self._summaries, Counter(name for name, _ in scopes), dict(scopes))
+        return []
+
+    async def claim_summary(self) -> Document | None:
+        """A province's summary that has to be derived anew; None when none is due."""
+        return await claim_due(self._summaries, {"raised": {"$gt": 0}}, lease_s=SUMMARY_LEASE_S)
+
+    async def derive_summary(self, claimed: Document) -> None:
+        """Count a province's regions of a cycle once, whatever number of facts raised its mark."""
+        scope = {"cycle": claimed["cycle"], "province": claimed["province"], "scores.self.index": {"$exists": True}}
+        counted = await aggregate(
+            self._current,
+            [
+                {"$match": scope},
+                {
+                    "$group": {
+                        "_id": {
+                            "kind": "$kind",
+                            "shown": "$scores.self.index.shown",
+                            "predicate": "$scores.self.predicate",
+                        },
+                        "count": {"$sum": 1},
+                        "total": {"$sum": "$order.self"},
+                        "as_of": {"$max": "$time"},
+                    }
+                },
+                {"$sort": {"_id": 1}},
+            ],
+        )
+        groups = [
+            {**group["_id"], "count": group["count"], "total": Decimal128(str(group["total"]))} for group in counted
+        ]
+        as_of = max((group["as_of"] for group in counted), default=None)
+        await clear_mark(self._summaries, claimed, {"groups": groups, "as_of": as_of})
+
+    # What readers ask; each asks as somebody
+
+    async def of(self, assessment: str, *, viewer: Viewer) -> Document:
+        """The newest score of an assessment. Raises NotFound also for what the viewer may not see."""
+        found = await self._current.find_one({"$and": [{"_id": assessment}, _visible(viewer)]}, NOT_SHOWN)
+        if found is None:
+            raise NotFound
+        return found
+
+    async def of_region(self, region: str, *, viewer: Viewer) -> list[Document]:
+        """The newest scores of a region, the latest period first."""
+        visible = {"$and": [{"region": region}, _visible(viewer)]}
+        return await self._current.find(visible, NOT_SHOWN).sort("period", -1).limit(50).to_list(None)
+
+    async def history(self, assessment: str, *, viewer: Viewer, limit: int) -> list[Document]:
+        """All scores of an assessment, the newest first. Raises NotFound as `of` does."""
+        await self.of(assessment, viewer=viewer)
+        found = self._history.find({"$and": [{"assessment": assessment}, _visible(viewer)]}, NOT_SHOWN)
+        return await found.sort([("revision", -1), ("rule", -1)]).limit(limit).to_list(None)
+
+    async def standings(
+        self, *, viewer: Viewer, cycle: str, kind: str, within: Document, after: Place | None, limit: int
+    ) -> list[Document]:
+        """A page of the regions of one kind, the highest index first; what has no index is not among them."""
+        clauses: list[Document] = [{"cycle": cycle, "kind": kind}, within, _visible(viewer)]
+        if after is None:
+            clauses.append({"order.self": {"$exists": True}})
+        else:
+            index = Decimal128(after.index)
+            same = {"order.self": index, "_id": {"$gt": after.name}}
+            clauses.append({"$or": [{"order.self": {"$lt": index}}, same]})
+        page = self._current.find({"$and": clauses}, {"digest": 0}).sort([("order.self", -1), ("_id", 1)])
+        return await page.limit(limit).to_list(None)
+
+    async def summaries(self, cycle: str, *, viewer: Viewer, province: str | None) -> list[Summary]:
+        """The summaries of a cycle's provinces, or of one, as far as the viewer sees all their regions."""
+        where: Document = {"cycle": cycle} | ({"province": province} if province else {})
+        visible = filter_of(viewer.reach(Depth.SCORES), public=None, region="province")
+        found = await self._summaries.find({"$and": [where, visible]}).to_list(None)
+        return [_summary(document) for document in found]
+
+    async def summary_of(self, cycle: str, regions: frozenset[str], *, viewer: Viewer) -> Summary:
+        """The summary of a small group, counted when asked: a group crosses provinces. The caller bounds it."""
+        where = {"cycle": cycle, "region": {"$in": sorted(regions)}, "scores.self.index": {"$exists": True}}
+        found = await self._current.find({"$and": [where, _visible(viewer)]}).to_list(None)
+        groups = [
+            {
+                "kind": d["kind"],
+                "shown": d["scores"]["self"]["index"]["shown"],
+                "predicate": d["scores"]["self"]["predicate"],
+                "count": 1,
+                "total": d["order"]["self"],
+            }
+            for d in found
+        ]
+        return _summary({"groups": groups, "as_of": max((d["time"] for d in found), default=None)})
+
+
+def _visible(viewer: Viewer) -> Document:
+    return filter_of(viewer.reach(Depth.SCORES), public=PUBLIC_FLAG)
+
+
+def _document(fact: Fact[AssessmentState], body: ScoreRecalculated, region: Region) -> Document:
+    """What is stored of a score. No time but the fact's own, so that a repeat is the same bytes."""
+    scores: dict[str, Any] = body.model_dump(mode="json")["scores"]
+    return {
+        "_id": body.score,
+        "assessment": body.score,
+        "region": body.region,
+        "province": region.province,
+        "kind": region.kind.value,
+        "instrument": body.instrument,
+        "cycle": body.cycle,
+        "period": body.period,
+        "predicate_basis": body.predicate_basis.value,
+        "status": body.status.value,
+        "revision": fact.envelope.revision,
+        "rule": RULE,
+        "time": fact.envelope.time,
+        "digest": fact.digest,
+        PUBLIC_FLAG: False,
+        "scores": {stage: _with_text_keys(score) for stage, score in scores.items()},
+        "order": {stage: Decimal128(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
+    }
+
+
+def _with_text_keys(score: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: {str(number): figure for number, figure in value.items()} if key in ("domains", "aspects") else value
+        for key, value in score.items()
+    }
+
+
+def _summary(document: Document) -> Summary:
+    parts: dict[str, Part] = {}
+    by_kind: dict[str, list[Document]] = {}
+    for group in document.get("groups", ()):
+        by_kind.setdefault(group["kind"], []).append(group)
+    for kind, groups in by_kind.items():
+        shown: Counter[str] = Counter()
+        predicates: Counter[str] = Counter()
+        for group in groups:
+            shown[group["shown"]] += group["count"]
+            predicates[group["predicate"]] += group["count"]
+        total = sum((Fraction(str(group["total"])) for group in groups), Fraction(0))
+        parts[kind] = Part(kind, shown, predicates, total)
+    as_of: datetime | None = document.get("as_of")
+    return Summary(parts, as_of)

