@@ -1,0 +1,110 @@
+"""Somebody who acts over HTTP in a test, as a portal does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from lab.oidc import kept_key, mint
+
+DEADLINE_S = 30.0
+Headers = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Signs tokens as the running issuer would."""
+
+    issuer: str
+    key_path: Path
+
+    def __call__(self, organization: str, *roles: str) -> Headers:
+        """The Authorization header of somebody."""
+        token = mint(kept_key(self.key_path), issuer=self.issuer, organization=organization, roles=list(roles))
+        return {"Authorization": f"Bearer {token}"}
+
+
+def key() -> Headers:
+    """A new Idempotency-Key."""
+    return {"Idempotency-Key": str(uuid4())}
+
+
+async def eventually(ask: Callable[[], Awaitable[httpx.Response]], status: int = 200) -> httpx.Response:
+    """Ask until the answer has this status; says the last answer when it never has."""
+    answer: httpx.Response | None = None
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while (answer := await ask()).status_code != status:
+                await asyncio.sleep(0.02)
+    except TimeoutError as error:
+        raise AssertionError(f"no {status} within {DEADLINE_S} s, last: {answer and answer.text}") from error
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region's penanggung jawab, who opens, fills and submits one assessment."""
+
+    code: str
+    cycle: str
+    headers: Headers
+    assessment: httpx.AsyncClient
+    scoring: httpx.AsyncClient
+
+    @property
+    def id(self) -> str:
+        """The id of the assessment."""
+        return f"{self.cycle}:{self.code}"
+
+    @property
+    def address(self) -> str:
+        """The path of the assessment."""
+        return f"/assessments/{self.id}"
+
+    async def open(self) -> httpx.Response:
+        """POST /assessments."""
+        asked = {"region": self.code, "cycle": self.cycle}
+        return await self.assessment.post("/assessments", json=asked, headers=self.headers | key())
+
+    async def read(self) -> dict[str, Any]:
+        """The assessment, whole."""
+        return (await self.assessment.get(self.address, headers=self.headers)).json()
+
+    async def fill(self, levels: Mapping[int, object] | int) -> httpx.Response:
+        """PATCH these levels, or the same one for all indicators, each with the ETag it has now."""
+        answers = (await self.read())["answers"]
+        wanted = {a["number"]: levels for a in answers} if isinstance(levels, int) else levels
+        filled = [
+            {"number": a["number"], "etag": a["etag"], "level": wanted[a["number"]]}
+            for a in answers
+            if a["number"] in wanted
+        ]
+        return await self.assessment.patch(f"{self.address}/answers", json={"answers": filled}, headers=self.headers)
+
+    async def tag(self) -> Headers:
+        """If-Match with the ETag that the whole has now."""
+        answer = await self.assessment.get(f"{self.address}/progress", headers=self.headers)
+        return {"If-Match": answer.headers["ETag"]}
+
+    async def submit(self, **headers: str) -> httpx.Response:
+        """POST the submission with a fresh key and the present ETag."""
+        sent = self.headers | key() | await self.tag() | headers
+        return await self.assessment.post(f"{self.address}/submission", headers=sent)
+
+    async def reopen(self) -> httpx.Response:
+        """POST the reopening likewise."""
+        sent = self.headers | key() | await self.tag()
+        return await self.assessment.post(f"{self.address}/reopening", headers=sent)
+
+    async def score(self, *, revision: int = 1) -> dict[str, Any]:
+        """The score, once it is that of this revision or a later one."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                answer = await self.scoring.get(f"/scores/{self.id}", headers=self.headers)
+                if answer.status_code == 200 and answer.json()["revision"] >= revision:
+                    return answer.json()
+                await asyncio.sleep(0.02)

@@ -1,0 +1,86 @@
+"""The real parts, started once for all tests that need them: Kafka, MongoDB, an issuer, a trace sink, both services."""
+
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from chassis.settings import Settings
+from chassis.store import Database, connect
+from contracts.regions import Directory
+from lab import system
+from tests.acting import Region, Tokens
+
+
+@pytest.fixture(scope="session")
+def living_lab(tmp_path_factory: pytest.TempPathFactory) -> Generator[system.System]:
+    """Everything as processes of its own, as `livinglab up` starts it."""
+    directory = tmp_path_factory.mktemp("lab")
+    running = system.up(directory, outlives_parent=False)
+    yield running
+    system.down(directory)
+
+
+@pytest.fixture(scope="session")
+def tokens(living_lab: system.System) -> Tokens:
+    """Tokens of the running issuer."""
+    return Tokens(living_lab.environment["OIDC_ISSUER"], living_lab.directory / "oidc" / "key.json")
+
+
+@pytest.fixture(scope="session")
+async def assessment(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
+    """The assessment service, over HTTP."""
+    async with httpx.AsyncClient(base_url=f"{living_lab.services['assessment']}/assessment/v1", timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def scoring(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
+    """The scoring service, over HTTP."""
+    async with httpx.AsyncClient(base_url=f"{living_lab.services['scoring']}/scoring/v1", timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def free_regions() -> Iterator[str]:
+    """Regencies that no test names."""
+    return iter([r.code for r in Directory.load() if r.kind == "regency" and r.self_governing and r.code != "32.11"])
+
+
+@pytest.fixture
+def region_in(
+    free_regions: Iterator[str], tokens: Tokens, assessment: httpx.AsyncClient, scoring: httpx.AsyncClient
+) -> Callable[[str], Region]:
+    """A region of the test's own in a cycle; another one at each call."""
+
+    def take(cycle: str) -> Region:
+        code = next(free_regions)
+        return Region(code, cycle, tokens(code, "penanggung-jawab"), assessment, scoring)
+
+    return take
+
+
+@pytest.fixture
+def region(region_in: Callable[[str], Region]) -> Region:
+    """A region of the test's own, in the cycle of 2022."""
+    return region_in("spbe-2022")
+
+
+@pytest.fixture(scope="session")
+def settings(living_lab: system.System) -> Settings:
+    """For parts of the chassis that a test runs in its own process, on the same Kafka and MongoDB."""
+    environment = {name.lower(): value for name, value in living_lab.environment.items()}
+    return Settings.model_validate(
+        environment | {"kafka_session_timeout_ms": 2_000, "mongodb_timeout_ms": 3_000, "metrics_port": 0}
+    )
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncGenerator[Database]:
+    """An empty database of the test's own."""
+    name = f"test-{uuid4().hex[:12]}"
+    client, database = connect(settings.model_copy(update={"mongodb_database": name}), service="test")
+    yield database
+    await client.drop_database(name)
+    client.close()

@@ -1,0 +1,23 @@
+"""One test per service on the real parts, for every commit."""
+
+import pytest
+
+from tests.acting import Region
+
+pytestmark = pytest.mark.smoke
+
+
+async def test_assessment_takes_a_region_from_a_draft_to_a_submission(region: Region) -> None:
+    assert (await region.open()).status_code == 201
+    assert (await region.fill(3)).status_code == 200
+    assert (await region.read())["progress"]["missing"] == []
+    submitted = await region.submit()
+    assert (submitted.status_code, submitted.json()["status"]) == (200, "submitted"), submitted.text
+
+
+async def test_scoring_shows_the_score_of_what_was_submitted(region: Region) -> None:
+    await region.open()
+    await region.fill(3)
+    await region.submit()
+    shown = (await region.score())["scores"]["self"]
+    assert (shown["index"], shown["predicate"]) == ({"value": "3", "shown": "3.00"}, "Baik")
