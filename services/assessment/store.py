@@ -1,7 +1,7 @@
 """All queries of the assessment service."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -25,8 +25,8 @@ class Decision:
     """What a command came to: the changed assessment, its facts, and what the caller is answered."""
 
     assessment: Assessment
-    facts: Sequence[OutgoingFact]
-    outcome: Document
+    facts: Sequence[OutgoingFact] = ()
+    outcome: Document = field(default_factory=dict[str, Any])
 
 
 class ImmutableBroken(Exception):

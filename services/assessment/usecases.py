@@ -115,8 +115,7 @@ async def answer(
     *,
     viewer: Viewer,
     assessments: Assessments,
-    outcome: Callable[[Assessment], Document],
-) -> Done:
+) -> Assessment:
     """Answer one or many indicators: all or none. Each names the state of the answer that it changes, so that units
     that fill at once meet only where they answer the same indicator; that one is refused as stale.
     """
@@ -132,9 +131,9 @@ async def answer(
         )
         for number, (_, expected) in drafts.items():
             expected.check(answer_tag(current, number))
-        return Decision(changed, facts=[], outcome=outcome(changed))
+        return Decision(changed)
 
-    return await assessments.change(assessment_id, viewer=viewer, what="answered", decide=decide)
+    return assessments.read(await assessments.change(assessment_id, viewer=viewer, what="answered", decide=decide))
 
 
 async def submit(

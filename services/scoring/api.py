@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from chassis.auth import CurrentViewer
-from chassis.conditional import etag, not_modified
+from chassis.conditional import etag, tagged
 from chassis.problem import Problem
 from chassis.problems import problems
 from chassis.service import provided
@@ -227,11 +227,8 @@ async def summary(
     )
 
 
-def _tagged(out: Any, request: Request, response: Response) -> Any:
-    tag = etag(out.model_dump_json())
-    response.headers["ETag"] = tag
-    response.headers["Cache-Control"] = "private, no-cache"
-    return not_modified(request, tag) or out
+def _tagged(out: BaseModel, request: Request, response: Response) -> Any:
+    return tagged(etag(out.model_dump_json()), request, response) or out
 
 
 def _cursor(place: Place) -> str:

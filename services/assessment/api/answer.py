@@ -1,0 +1,171 @@
+"""Answers: one at a time or many, each with an ETag of its own, so that units fill at once."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from chassis.auth import CurrentViewer
+from chassis.conditional import Expected, IfMatch, PreconditionRequired, tagged
+from chassis.problems import problems
+from chassis.service import provided
+from chassis.viewer import Depth, Viewer, sees
+from services.assessment import catalogue, usecases
+from services.assessment.domain import TEXT_MAX_CHARS, Answer, Assessment, Draft, UnknownIndicator
+from services.assessment.store import Assessments
+from services.assessment.usecases import answer_tag
+
+router = APIRouter()
+
+AssessmentStore = Annotated[Assessments, provided(Assessments)]
+AssessmentId = Annotated[str, Path(max_length=80, examples=["spbe-2023:32.11"])]
+ANSWERS_MAX = 100
+
+
+def _level_text(given: object) -> object:
+    """3, 3.5 and "3.5" alike; a float by its shortest text, which is what its writer meant."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return format(Decimal(str(given)), "f")
+    return given
+
+
+LevelIn = Annotated[
+    str,
+    BeforeValidator(_level_text, json_schema_input_type=int | float | str),
+    Field(pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,10})?$", max_length=24, examples=[3]),
+]
+Text = Annotated[str, Field(max_length=TEXT_MAX_CHARS)]
+
+
+class In(BaseModel):
+    """What clients send: an unknown field is a mistake to be told, not to be dropped."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class AnswerIn(In):
+    """A level with what supports it."""
+
+    level: LevelIn
+    """On the instrument's scale; a decimal as text, so that it stays exact."""
+    fakta: Text = ""
+    analisis: Text = ""
+    service_name: Annotated[str | None, Field(max_length=200)] = None
+    """For an indicator about a service of the region's choice (spbe-2020: 45 to 47): which one."""
+
+    def draft(self) -> Draft:
+        """For the domain."""
+        return Draft(self.level, self.fakta, self.analisis, self.service_name)
+
+
+class NumberedAnswerIn(AnswerIn):
+    """One of many answers. `etag` as the last read of this answer gave it."""
+
+    number: int = Field(ge=1, le=999)
+    etag: str | None = Field(None, max_length=64)
+
+
+class AnswersIn(In):
+    """Many answers at once: all are taken, or none."""
+
+    answers: list[NumberedAnswerIn] = Field(min_length=1, max_length=ANSWERS_MAX)
+
+
+class AnswerOut(BaseModel):
+    """An answer. What was written in support is null for those who may see levels only, and where it is unanswered."""
+
+    number: int
+    etag: str
+    level: str | None
+    fakta: str | None = None
+    analisis: str | None = None
+    service_name: str | None = None
+    by: str | None = None
+    at: datetime | None = None
+
+
+@router.get("/assessments/{assessment_id}/answers/{number}", responses=problems(401, 404, 429, 503))
+async def one_answer(
+    assessment_id: AssessmentId,
+    number: int,
+    viewer: CurrentViewer,
+    assessments: AssessmentStore,
+    request: Request,
+    response: Response,
+) -> AnswerOut:
+    """One answer, also where there is none yet: its `ETag` is what the first answer is sent with."""
+    found = await assessments.get(assessment_id, viewer=viewer)
+    highest = len(catalogue.instrument(found.instrument).indicators)
+    if not 1 <= number <= highest:
+        raise UnknownIndicator(number, highest)
+    return tagged(answer_tag(found, number), request, response) or shown_answer(found, number, viewer)
+
+
+@router.put(
+    "/assessments/{assessment_id}/answers/{number}",
+    responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503),
+)
+async def put_answer(
+    assessment_id: AssessmentId,
+    number: int,
+    asked: AnswerIn,
+    viewer: CurrentViewer,
+    expected: IfMatch,
+    assessments: AssessmentStore,
+    response: Response,
+) -> AnswerOut:
+    """Answer one indicator. `If-Match` is that answer's own `ETag`: others may fill theirs meanwhile."""
+    after = await usecases.answer(
+        assessment_id, {number: (asked.draft(), expected)}, viewer=viewer, assessments=assessments
+    )
+    response.headers["ETag"] = answer_tag(after, number)
+    return shown_answer(after, number, viewer)
+
+
+@router.patch(
+    "/assessments/{assessment_id}/answers",
+    responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503),
+)
+async def patch_answers(
+    assessment_id: AssessmentId,
+    asked: AnswersIn,
+    viewer: CurrentViewer,
+    assessments: AssessmentStore,
+) -> list[AnswerOut]:
+    """Answer many indicators: all or none. Each carries the `etag` of the answer it changes."""
+    after = await usecases.answer(assessment_id, _drafts(asked), viewer=viewer, assessments=assessments)
+    return [shown_answer(after, answer.number, viewer) for answer in asked.answers]
+
+
+def _drafts(asked: AnswersIn) -> Mapping[int, tuple[Draft, Expected]]:
+    drafts: dict[int, tuple[Draft, Expected]] = {}
+    for position, answer in enumerate(asked.answers):
+        if answer.etag is None:
+            raise PreconditionRequired(f"answers.{position}.etag")
+        if answer.number in drafts:
+            raise usecases.AnsweredTwice(field=f"answers.{position}.number")
+        drafts[answer.number] = (answer.draft(), Expected(frozenset({answer.etag})))
+    return drafts
+
+
+def shown_answer(assessment: Assessment, number: int, viewer: Viewer) -> AnswerOut:
+    """One answer, as deep as the viewer sees."""
+    tag = answer_tag(assessment, number)
+    answer: Answer | None = assessment.answers.get(number)
+    if answer is None:
+        return AnswerOut(number=number, etag=tag, level=None)
+    if not sees(viewer.reach(Depth.ANSWERS), {"region": assessment.region}, public=None):
+        return AnswerOut(number=number, etag=tag, level=answer.level)
+    return AnswerOut(
+        number=number,
+        etag=tag,
+        level=answer.level,
+        fakta=answer.fakta,
+        analisis=answer.analisis,
+        service_name=answer.service_name,
+        by=answer.by,
+        at=answer.at,
+    )

@@ -1,0 +1,236 @@
+"""Assessments: opened, read, submitted, reopened."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from chassis import outbox
+from chassis.auth import CurrentViewer
+from chassis.conditional import IdempotencyKey, IfMatch, etag, tagged
+from chassis.problems import problems
+from chassis.service import provided
+from chassis.viewer import Viewer
+from contracts.assessment import PredicateBasis, Status
+from contracts.regions import Directory
+from services.assessment import catalogue, usecases
+from services.assessment.api.answer import AnswerOut, AssessmentId, AssessmentStore, In, shown_answer
+from services.assessment.domain import Assessment
+from services.assessment.usecases import whole_tag
+
+router = APIRouter()
+
+Regions = Annotated[Directory, provided(Directory)]
+
+
+class OpenIn(In):
+    """Which region begins its assessment in which cycle."""
+
+    region: str = Field(max_length=16, examples=["32.11"])
+    cycle: str = Field(max_length=40, examples=["spbe-2023"])
+
+
+class Progress(BaseModel):
+    """How far the region is."""
+
+    answered: int
+    of: int
+    missing: list[int]
+    aspects: dict[int, tuple[int, int]]
+    """Aspect → answered, of."""
+
+
+class AssessmentOut(BaseModel):
+    """An assessment without its answers."""
+
+    assessment: str
+    region: str
+    region_name: str | None
+    instrument: str
+    cycle: str
+    period: int
+    predicate_basis: PredicateBasis
+    status: Status
+    revision: int
+    progress: Progress
+
+
+class WholeAssessmentOut(AssessmentOut):
+    """An assessment with an entry for every indicator of its instrument."""
+
+    answers: list[AnswerOut]
+
+
+class AssessmentsOut(BaseModel):
+    """A page. `next` is null on the last one."""
+
+    items: list[AssessmentOut]
+    next: str | None
+
+
+class Receipt(BaseModel):
+    """What a command came to."""
+
+    assessment: str
+    status: Status
+    revision: int
+
+
+@router.post("/assessments", status_code=201, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
+async def open_assessment(
+    asked: OpenIn,
+    viewer: CurrentViewer,
+    key: IdempotencyKey,
+    assessments: AssessmentStore,
+    directory: Regions,
+    response: Response,
+) -> Receipt:
+    """Open the region's assessment in a cycle, as a draft. One per region and cycle."""
+    done = await usecases.open_assessment(
+        region=asked.region,
+        cycle=asked.cycle,
+        viewer=viewer,
+        request=outbox.Request.of(actor=viewer.actor, key=key, asked=["open", asked.region, asked.cycle]),
+        directory=directory,
+        assessments=assessments,
+        outcome=_receipt,
+    )
+    response.headers["Location"] = f"/assessment/v1/assessments/{done.document['_id']}"
+    return _answered(done, response)
+
+
+@router.get("/assessments", responses=problems(401, 422, 429, 503))
+async def list_assessments(
+    viewer: CurrentViewer,
+    assessments: AssessmentStore,
+    directory: Regions,
+    region: Annotated[str | None, Query(max_length=16)] = None,
+    period: int | None = None,
+    status: Status | None = None,
+    cursor: Annotated[str | None, Query(max_length=80, description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> AssessmentsOut:
+    """What you may see, by id: drafts too, with their progress."""
+    found = await assessments.list(
+        viewer=viewer, region=region, period=period, status=status, after=cursor, limit=limit
+    )
+    items = [AssessmentOut.model_validate(_shown(a, directory)) for a in found]
+    return AssessmentsOut(items=items, next=found[-1].id if len(found) == limit else None)
+
+
+@router.get("/assessments/{assessment_id}", responses=problems(401, 404, 429, 503))
+async def one_assessment(
+    assessment_id: AssessmentId,
+    viewer: CurrentViewer,
+    assessments: AssessmentStore,
+    directory: Regions,
+    request: Request,
+    response: Response,
+) -> WholeAssessmentOut:
+    """An assessment with all its answers. `ETag` is the whole's; each answer carries its own."""
+    found = await assessments.get(assessment_id, viewer=viewer)
+    unchanged = tagged(whole_tag(found), request, response)
+    return unchanged or WholeAssessmentOut.model_validate(
+        {**_shown(found, directory), "answers": _shown_answers(found, viewer)}
+    )
+
+
+@router.get("/assessments/{assessment_id}/progress", responses=problems(401, 404, 429, 503))
+async def assessment_progress(
+    assessment_id: AssessmentId,
+    viewer: CurrentViewer,
+    assessments: AssessmentStore,
+    request: Request,
+    response: Response,
+) -> Progress:
+    """How many indicators are answered, per aspect, and which are missing."""
+    found = await assessments.get(assessment_id, viewer=viewer)
+    return tagged(whole_tag(found), request, response) or _progress(found)
+
+
+@router.post("/assessments/{assessment_id}/submission", responses=problems(400, 401, 403, 404, 409, 412, 428, 429, 503))
+async def submit(
+    assessment_id: AssessmentId,
+    viewer: CurrentViewer,
+    expected: IfMatch,
+    key: IdempotencyKey,
+    assessments: AssessmentStore,
+    response: Response,
+) -> Receipt:
+    """Hand the assessment over to review. Refused (409 `incomplete`) with the list of unanswered indicators."""
+    done = await usecases.submit(
+        assessment_id,
+        viewer=viewer,
+        expected=expected,
+        request=outbox.Request.of(actor=viewer.actor, key=key, asked=["submit", assessment_id]),
+        assessments=assessments,
+        outcome=_receipt,
+    )
+    return _answered(done, response)
+
+
+@router.post("/assessments/{assessment_id}/reopening", responses=problems(400, 401, 403, 404, 409, 412, 428, 429, 503))
+async def reopen(
+    assessment_id: AssessmentId,
+    viewer: CurrentViewer,
+    expected: IfMatch,
+    key: IdempotencyKey,
+    assessments: AssessmentStore,
+    response: Response,
+) -> Receipt:
+    """Take a submitted assessment back to correct it, until a reviewer takes it up."""
+    done = await usecases.reopen(
+        assessment_id,
+        viewer=viewer,
+        expected=expected,
+        request=outbox.Request.of(actor=viewer.actor, key=key, asked=["reopen", assessment_id]),
+        assessments=assessments,
+        outcome=_receipt,
+    )
+    return _answered(done, response)
+
+
+def _receipt(assessment: Assessment) -> dict[str, Any]:
+    return {"assessment": assessment.id, "status": assessment.status.value, "revision": assessment.revision}
+
+
+def _answered(done: outbox.Done, response: Response) -> Receipt:
+    response.headers["ETag"] = etag(done.document["_id"], done.document["version"])  # as whole_tag
+    if done.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return Receipt.model_validate(done.outcome)
+
+
+def _progress(assessment: Assessment) -> Progress:
+    instrument = catalogue.instrument(assessment.instrument)
+    aspects: dict[int, tuple[int, int]] = {}
+    for indicator in instrument.indicators:
+        answered, of = aspects.get(indicator.aspect, (0, 0))
+        aspects[indicator.aspect] = (answered + (indicator.number in assessment.answers), of + 1)
+    return Progress(
+        answered=len(assessment.answers),
+        of=len(instrument.indicators),
+        missing=assessment.missing(instrument),
+        aspects=aspects,
+    )
+
+
+def _shown(assessment: Assessment, directory: Directory) -> dict[str, Any]:
+    region = directory.find(assessment.region)
+    return {
+        "assessment": assessment.id,
+        "region": assessment.region,
+        "region_name": region.name if region else None,
+        "instrument": assessment.instrument,
+        "cycle": assessment.cycle,
+        "period": assessment.period,
+        "predicate_basis": assessment.predicate_basis,
+        "status": assessment.status,
+        "revision": assessment.revision,
+        "progress": _progress(assessment),
+    }
+
+
+def _shown_answers(assessment: Assessment, viewer: Viewer) -> list[AnswerOut]:
+    numbers = range(1, len(catalogue.instrument(assessment.instrument).indicators) + 1)
+    return [shown_answer(assessment, number, viewer) for number in numbers]

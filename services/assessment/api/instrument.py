@@ -1,0 +1,42 @@
+"""Instruments and cycles: public, immutable, from the data beside the code."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from chassis.auth import AnyViewer
+from chassis.conditional import etag, not_modified
+from chassis.problem import NotFound
+from chassis.problems import problems
+from contracts.assessment import CycleOpened, InstrumentPublished
+from services.assessment import catalogue
+
+router = APIRouter()
+
+
+@router.get("/instruments")
+async def list_instruments(_viewer: AnyViewer) -> list[str]:
+    """The ids of all instruments."""
+    return [instrument.instrument for instrument in catalogue.instruments()]
+
+
+@router.get("/instruments/{instrument_id}", responses=problems(404))
+async def one_instrument(instrument_id: str, _viewer: AnyViewer, request: Request, response: Response) -> Any:
+    """A questionnaire, whole: layers, weights, scale, bands, and the texts of its levels where they are known."""
+    found: InstrumentPublished | None = next(
+        (i for i in catalogue.instruments() if i.instrument == instrument_id), None
+    )
+    if found is None:
+        raise NotFound(
+            "GET /assessment/v1/instruments lists those there are.",
+            "GET /assessment/v1/instruments memuat daftarnya.",
+            field="instrument_id",
+        )
+    tag = response.headers["ETag"] = etag(found.instrument)  # immutable: its id is its state
+    return not_modified(request, tag) or found
+
+
+@router.get("/cycles")
+async def list_cycles(_viewer: AnyViewer) -> list[CycleOpened]:
+    """All cycles, from the earliest period on; what is unknown of one is null, with the reason."""
+    return list(catalogue.cycles())
