@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import ConsumerRecord
 from pymongo import IndexModel
 
+from chassis.clock import now
 from chassis.records import TRACEPARENT, header
 from chassis.store import Collection, Database, Document, claim_due, ensure_indexes
 from chassis.telemetry import Metrics
@@ -51,7 +52,7 @@ class DeadLetters:
 
     async def add(self, record: RawRecord, failure: Failure, *, group: str, epoch: int) -> None:
         """Set a record aside; once, however often it is read again."""
-        now = datetime.now(UTC)
+        at = now()
         done = await self._letters.update_one(
             {"_id": f"{record.topic}/{epoch}/{record.partition}/{record.offset}"},
             {
@@ -61,7 +62,7 @@ class DeadLetters:
                     "code": failure.code,
                     "detail": failure.detail,
                     "reference": failure.reference,
-                    "due_at": now + timedelta(seconds=REFERENCE_RETRY_S[0]),
+                    "due_at": at + timedelta(seconds=REFERENCE_RETRY_S[0]),
                     "tries": 0,
                     "key": record.key,
                     "value": record.value,
@@ -69,7 +70,7 @@ class DeadLetters:
                     "headers": [[name, value] for name, value in record.headers],
                     "traceparent": header(record.headers, TRACEPARENT),
                     "recorded_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                    "set_aside_at": now,
+                    "set_aside_at": at,
                 }
             },
             upsert=True,
@@ -104,7 +105,7 @@ class DeadLetters:
                     "code": failure.code,
                     "detail": failure.detail,
                     "reference": failure.reference,
-                    "due_at": datetime.now(UTC) + timedelta(seconds=wait_s),
+                    "due_at": now() + timedelta(seconds=wait_s),
                 },
                 "$inc": {"tries": 1},
             },

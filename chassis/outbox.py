@@ -20,6 +20,7 @@ from opentelemetry import trace
 from pymongo import IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from chassis.clock import now
 from chassis.crash import crash_point
 from chassis.epochs import Epochs
 from chassis.problem import Problem, Unavailable
@@ -136,7 +137,7 @@ def _fact_entry(fact: OutgoingFact, *, traceparent: str | None) -> Document:
 def _note_entry(note: Note) -> Document:
     return {
         "id": str(note.document["_id"]),
-        "at": datetime.now(UTC),
+        "at": now(),
         "collection": note.collection,
         "document": note.document,
         "bytes": len(bson.encode(note.document)),
@@ -256,7 +257,7 @@ class Outbox:
                 await asyncio.sleep(BACK_OFF_S)
                 continue
             while mine is not None:
-                older_than = datetime.fromtimestamp(datetime.now(UTC).timestamp() - SWEEP_OLDER_THAN_S, UTC)
+                older_than = datetime.fromtimestamp(now().timestamp() - SWEEP_OLDER_THAN_S, UTC)
                 swept = await self._try_round({"outbox.at": {"$lt": older_than}})
                 if swept < ROUND_MAX_AGGREGATES:
                     break
@@ -343,7 +344,7 @@ class Outbox:
         )
         age = 0.0
         if oldest and oldest["outbox"]:
-            age = max(0.0, datetime.now(UTC).timestamp() - oldest["outbox"][0]["at"].timestamp())
+            age = max(0.0, now().timestamp() - oldest["outbox"][0]["at"].timestamp())
         self._telemetry.metrics.outbox_pending.set(pending)
         self._telemetry.metrics.outbox_age.set(age)
 

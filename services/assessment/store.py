@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
 from pymongo import IndexModel
 
+from chassis.clock import now
 from chassis.outbox import AlreadyThere, Change, Done, Note, Outbox, Request
 from chassis.problem import NotFound
 from chassis.records import OutgoingFact
@@ -178,7 +178,7 @@ def _note(
             "assessment": assessment.id,
             "what": what,
             "by": by,
-            "at": datetime.now(UTC),
+            "at": now(),
             "status": assessment.status.value,
             "revision": assessment.revision,
             "answers": {str(number): _answer_document(answer) for number, answer in (answers or {}).items()},

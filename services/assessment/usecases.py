@@ -1,8 +1,9 @@
 """What happens, in which order."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
+from chassis.clock import now
 from chassis.conditional import Expected, etag
 from chassis.outbox import AlreadyThere, Done, Request
 from chassis.problem import Forbidden, Problem
@@ -64,11 +65,11 @@ class AnsweredTwice(Problem):
 
 async def publish_catalogue(store: Catalogue) -> None:
     """Publish every instrument, then every cycle; once each, however often the service starts."""
-    now = datetime.now(UTC)
+    at = now()
     for instrument in catalogue.instruments():
-        await store.publish(instrument, _public_fact(events.INSTRUMENT_PUBLISHED, instrument, at=now))
+        await store.publish(instrument, _public_fact(events.INSTRUMENT_PUBLISHED, instrument, at=at))
     for cycle in catalogue.cycles():
-        await store.publish(cycle, _public_fact(events.CYCLE_OPENED, cycle, at=now))
+        await store.publish(cycle, _public_fact(events.CYCLE_OPENED, cycle, at=at))
 
 
 def _public_fact(event: EventType, body: InstrumentPublished | CycleOpened, *, at: datetime) -> OutgoingFact:
@@ -119,7 +120,7 @@ async def answer(
     """Answer one or many indicators: all or none. Each names the state of the answer that it changes, so that units
     that fill at once meet only where they answer the same indicator; that one is refused as stale.
     """
-    at = datetime.now(UTC)
+    at = now()
 
     def decide(current: Assessment) -> Decision:
         _must(viewer, current, *MAY_ANSWER)
@@ -196,7 +197,7 @@ def _with_fact(event: EventType, changed: Assessment, outcome: Callable[[Assessm
         changed.state(),
         key=changed.region,
         revision=changed.revision,
-        time=datetime.now(UTC),
+        time=now(),
         visibility=Visibility.SUPERVISED,
         region=changed.region,
     )

@@ -133,15 +133,15 @@ async def test_a_body_is_judged_whatever_the_method(method: str) -> None:
     assert (await send(b'{"$a":1}', method=method)).status_code == 400
 
 
-async def test_too_large_is_said_before_the_body_is_read() -> None:
+async def test_far_too_large_is_said_before_the_body_is_read() -> None:
     async def receive() -> Message:
         raise AssertionError("it was read")
 
-    assert await answer([(b"content-length", b"1001")], receive) == 413
+    assert await answer([(b"content-length", b"16001")], receive) == 413
     assert await answer([(b"content-length", b"9" * 5_000)], receive) == 413
 
 
-async def test_a_stream_without_a_length_is_cut_at_the_limit() -> None:
+async def test_a_stream_without_end_is_cut_at_sixteen_times_the_limit() -> None:
     served = 0
 
     async def receive() -> Message:
@@ -150,7 +150,17 @@ async def test_a_stream_without_a_length_is_cut_at_the_limit() -> None:
         return {"type": "http.request", "body": b" " * 100, "more_body": True}
 
     assert await answer([(b"transfer-encoding", b"chunked")], receive) == 413
-    assert served == 1_100
+    assert served == 16_100
+
+
+async def test_a_somewhat_too_large_body_is_read_to_its_end_so_that_its_sender_sees_the_refusal() -> None:
+    pieces = [b" " * 700] * 3
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+    assert await answer([(b"content-length", b"2100")], receive) == 413
+    assert pieces == []
 
 
 async def test_a_client_that_trickles_is_told_so_in_time() -> None:

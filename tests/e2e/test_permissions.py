@@ -1,0 +1,162 @@
+"""Who may do and see what: a table by hand. An operation without a row fails."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from lab import system
+from tests.acting import Region, Tokens, key
+
+pytestmark = pytest.mark.real
+
+# Somebody → (organization, role); None: without a token. OWN and OTHER are filled in: regencies of one province.
+PEOPLE: dict[str, tuple[str, str] | None] = {
+    "nobody": None,
+    "responsible": ("OWN", "penanggung-jawab"),
+    "entry": ("OWN", "pelaksana-entri-data"),
+    "operator": ("OWN", "operator"),
+    "sekda": ("OWN", "koordinator-spbe"),
+    "roleless": ("OWN", "no-such-role"),
+    "neighbour": ("OTHER", "penanggung-jawab"),
+    "province": ("PROVINCE", "pembina"),
+    "kemendagri": ("kemendagri", "pembina"),
+    "reviewer": ("kemenpanrb", "peninjau"),
+    "assessor": ("universitas-x", "asesor-eksternal"),
+    "administrator": ("kemenpanrb", "administrator"),
+}
+COLUMNS = tuple(PEOPLE)
+
+# Operation → status for each of COLUMNS, on an assessment of OWN: a draft with indicator 1 answered, never scored, and
+# for the scoring operations a submitted one of another cycle.
+ASSESSMENT: dict[str, str] = {
+    #                                      nobody resp entry oper sekda rolel neigh provi kemen revie asses admin
+    "GET /instruments":                    "200   200  200   200  200   200   200   200   200   200   200   200",
+    "GET /instruments/{instrument_id}":    "200   200  200   200  200   200   200   200   200   200   200   200",
+    "GET /cycles":                         "200   200  200   200  200   200   200   200   200   200   200   200",
+    "POST /assessments":                   "401   409  409   403  403   403   403   403   403   403   403   403",
+    "GET /assessments":                    "401   200  200   200  200   200   200   200   200   200   200   200",
+    "GET /assessments/{assessment_id}":    "401   200  200   200  200   404   404   200   200   200   404   404",
+    "GET /assessments/{assessment_id}/progress":
+                                           "401   200  200   200  200   404   404   200   200   200   404   404",
+    "GET /assessments/{assessment_id}/answers/{number}":
+                                           "401   200  200   200  200   404   404   200   200   200   404   404",
+    "PUT /assessments/{assessment_id}/answers/{number}":
+                                           "401   412  412   412  403   404   404   403   403   403   404   404",
+    "PATCH /assessments/{assessment_id}/answers":
+                                           "401   412  412   412  403   404   404   403   403   403   404   404",
+    "POST /assessments/{assessment_id}/submission":
+                                           "401   412  403   403  403   404   404   403   403   403   404   404",
+    "POST /assessments/{assessment_id}/reopening":
+                                           "401   412  403   403  403   404   404   403   403   403   404   404",
+}  # fmt: skip
+SCORING: dict[str, str] = {
+    #                                      nobody resp entry oper sekda rolel neigh provi kemen revie asses admin
+    "GET /scores":                         "401   200  200   200  200   200   200   200   200   200   200   200",
+    "GET /scores/{assessment_id}":         "401   200  200   200  200   404   404   200   200   200   404   404",
+    "GET /scores/{assessment_id}/history": "401   200  200   200  200   404   404   200   200   200   404   404",
+    "GET /standings":                      "401   200  200   200  200   200   200   200   200   200   200   200",
+    "GET /summaries/{cycle}":              "401   404  404   404  404   404   404   404   200   200   404   404",
+}  # fmt: skip
+# Lists answer everybody who signed in, each with what they may see: who finds the assessment among it?
+LISTED = {"responsible", "entry", "operator", "sekda", "province", "kemendagri", "reviewer"}
+SEES_ANSWERS = {"responsible", "entry", "operator", "sekda", "reviewer"}
+
+BODIES: dict[str, Any] = {
+    "PUT /assessments/{assessment_id}/answers/{number}": {"level": 3},
+    "PATCH /assessments/{assessment_id}/answers": {"answers": [{"number": 1, "level": 3, "etag": '"x"'}]},
+}
+
+
+@pytest.fixture(scope="session")
+async def subject(
+    tokens: Tokens, assessment: httpx.AsyncClient, scoring: httpx.AsyncClient, free_regions: Any
+) -> Region:
+    code = next(code for code in free_regions if code.startswith("14."))
+    headers = tokens(code, "penanggung-jawab")
+    submitted = Region(code, "spbe-2020", headers, assessment, scoring)
+    await submitted.open()
+    await submitted.fill(2)
+    await submitted.submit()
+    await submitted.score()
+    draft = Region(code, "spbe-2021", headers, assessment, scoring)
+    await draft.open()
+    await draft.fill({1: 3})
+    return draft
+
+
+def headers_of(person: str, subject: Region, tokens: Tokens) -> dict[str, str]:
+    if (who := PEOPLE[person]) is None:
+        return {}
+    province = subject.code[:2]
+    organization = {"OWN": subject.code, "OTHER": "32.11", "PROVINCE": province}.get(who[0], who[0])
+    return tokens(organization, who[1])
+
+
+async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str) -> httpx.Response:
+    method, template = operation.split()
+    path = template.format(instrument_id="spbe-2020", assessment_id=of, number=1, cycle="spbe-2020")
+    body = BODIES.get(operation)
+    if operation == "POST /assessments":
+        cycle, _, region = of.partition(":")
+        body = {"region": region, "cycle": cycle}
+    params = {
+        "GET /scores": {"region": of.partition(":")[2]},
+        "GET /standings": {"cycle": "spbe-2020", "kind": "regency"},
+    }
+    sent = headers | ({} if method == "GET" else key() | {"If-Match": '"x"'})
+    return await client.request(method, path, params=params.get(operation), json=body, headers=sent)
+
+
+@pytest.mark.parametrize("operation", [*ASSESSMENT, *SCORING])
+async def test_each_operation_answers_everybody_as_the_table_says(
+    operation: str, subject: Region, tokens: Tokens
+) -> None:
+    row = (ASSESSMENT | SCORING)[operation].split()
+    client = subject.assessment if operation in ASSESSMENT else subject.scoring
+    of = subject.id if operation in ASSESSMENT else f"spbe-2020:{subject.code}"
+    answers = {
+        person: (await ask(operation, client, headers_of(person, subject, tokens), of)).status_code
+        for person in COLUMNS
+    }
+    assert answers == dict(zip(COLUMNS, map(int, row), strict=True))
+
+
+@pytest.mark.parametrize(("service", "table"), [("assessment", ASSESSMENT), ("scoring", SCORING)])
+async def test_every_operation_has_a_row(service: str, table: dict[str, str], living_lab: system.System) -> None:
+    async with httpx.AsyncClient(base_url=living_lab.services[service]) as client:
+        paths: dict[str, dict[str, Any]] = (await client.get("/openapi.json")).json()["paths"]
+    operations = {
+        f"{method.upper()} {path.removeprefix(f'/{service}/v1')}" for path, of in paths.items() for method in of
+    }
+    assert operations == table.keys()
+
+
+@pytest.mark.parametrize("person", [p for p in COLUMNS if p != "nobody"])
+async def test_lists_and_standings_show_only_what_may_be_seen(person: str, subject: Region, tokens: Tokens) -> None:
+    headers = headers_of(person, subject, tokens)
+    listed = await subject.assessment.get("/assessments", params={"region": subject.code}, headers=headers)
+    assert bool(listed.json()["items"]) == (person in LISTED)
+    scores = await subject.scoring.get("/scores", params={"region": subject.code}, headers=headers)
+    assert bool(scores.json()["items"]) == (person in LISTED)
+    standings = await ask("GET /standings", subject.scoring, headers, subject.id)
+    regions = {item["region"] for item in standings.json()["items"]}
+    assert (subject.code in regions) == (person in LISTED)
+
+
+@pytest.mark.parametrize("person", sorted(LISTED))
+async def test_what_was_written_in_support_is_for_few(person: str, subject: Region, tokens: Tokens) -> None:
+    headers = headers_of(person, subject, tokens)
+    answer = (await subject.assessment.get(f"{subject.address}/answers/1", headers=headers)).json()
+    assert answer["level"] == "3"
+    assert (answer["fakta"] is not None, answer["by"] is not None) == ((person in SEES_ANSWERS,) * 2)
+
+
+async def test_a_hidden_assessment_answers_as_a_missing_one(subject: Region, tokens: Tokens) -> None:
+    stranger = tokens("32.11", "penanggung-jawab")
+    hidden = await subject.assessment.get(subject.address, headers=stranger)
+    missing = await subject.assessment.get("/assessments/spbe-2021:98.99", headers=stranger)
+    told = ("type", "title", "status", "code", "detail", "detail_id")
+    assert [hidden.json()[t] for t in told] == [missing.json()[t] for t in told]
+    assert hidden.headers.keys() == missing.headers.keys()
+    assert "etag" not in hidden.headers
