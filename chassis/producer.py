@@ -95,7 +95,8 @@ class Producer:
         """Until all are acknowledged. Raises KafkaDown when any is not; all may be sent again."""
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
-            if isinstance(outcome, KafkaError | OSError):
+            # Cancelled: another task put the client aside while this one waited.
+            if isinstance(outcome, KafkaError | OSError | asyncio.CancelledError):
                 await self.renew()
                 raise KafkaDown("waiting for acknowledgements") from outcome
             if isinstance(outcome, BaseException):

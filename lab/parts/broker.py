@@ -24,12 +24,13 @@ def kafka(
     directory: Path,
     *,
     properties: Mapping[str, str] | None = None,
+    users: Mapping[str, str] | None = None,
     heap_mb: int = 512,
     outlives_parent: bool = False,
 ) -> Part:
     """A broker of the real thing; its address is what `bootstrap_servers` wants.
 
-    `properties` override the server's. Fetches Kafka's jars at the first use (43 MB; raises jars.JarsMissing).
+    `properties` override the server's; `users` (name → password) may log in by SCRAM-SHA-512. Fetches Kafka's jars at the first use (43 MB; raises jars.JarsMissing).
     """
     port, controller_port = ports(directory, 2)
     data = directory / "data"
@@ -56,6 +57,7 @@ def kafka(
         uuid4().hex[:22],
         "--config",
         str(config),
+        *(f"--add-scram=SCRAM-SHA-512=[name={name},password={secret}]" for name, secret in (users or {}).items()),
     ]
     serve = [*java, "kafka.Kafka", str(config)]
     formatted = shlex.quote(str(data / "meta.properties"))
