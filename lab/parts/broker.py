@@ -30,7 +30,8 @@ def kafka(
 ) -> Part:
     """A broker of the real thing; its address is what `bootstrap_servers` wants.
 
-    `properties` override the server's; `users` (name → password) may log in by SCRAM-SHA-512. Fetches Kafka's jars at the first use (43 MB; raises jars.JarsMissing).
+    `properties` override the server's; `users` (name → password) may log in by SCRAM-SHA-512.
+    Fetches Kafka's jars at the first use (43 MB; raises jars.JarsMissing).
     """
     port, controller_port = ports(directory, 2)
     data = directory / "data"
