@@ -41,8 +41,10 @@ class CatchUp:
             reached, reached_at = -1, monotonic()
             while True:
                 committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
-                missing = [tp for tp in partitions if committed[tp].offset < ends[tp]]
-                so_far = sum(max(0, committed[tp].offset) for tp in partitions)
+                # A coordinator that is only just loading leaves partitions out.
+                offsets = {tp: max(0, committed[tp].offset) if tp in committed else 0 for tp in partitions}
+                missing = [tp for tp in partitions if offsets[tp] < ends[tp]]
+                so_far = sum(offsets.values())
                 if so_far > reached:
                     reached, reached_at = so_far, monotonic()
                 if all(ends[tp] == 0 for tp in missing) or monotonic() - reached_at > NO_PROGRESS_S:

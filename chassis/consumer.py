@@ -155,7 +155,7 @@ def build_broker(settings: Settings, intakes: Sequence[Intake[Any]], *, service:
         allow_auto_create_topics=False,
         metadata_max_age_ms=10_000,
         graceful_timeout=STOP_WAIT_S,
-        logger=logging.getLogger("faststream"),
+        logger=logging.getLogger("chassis.faststream"),  # its own, `faststream`, writes coloured text past our JSON
         log_level=logging.DEBUG,
     )
     for intake in intakes:

@@ -22,6 +22,9 @@ RawRecord = ConsumerRecord[Any, Any]
 RETRY_LEASE_S = 30.0
 REFERENCE_RETRY_S = (30, 120, 600, 3_600)
 """A letter that waits for a reference is tried again by itself after these, the last for ever, and when it arrives."""
+DETAIL_MAX_CHARS = 1_000
+"""The rest of a reason is somebody's input."""
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,7 @@ class DeadLetters:
                 "$setOnInsert": {
                     "group": group,
                     "status": "open",
-                    "code": failure.code,
-                    "detail": failure.detail,
-                    "reference": failure.reference,
+                    **_reason(failure),
                     "due_at": at + timedelta(seconds=REFERENCE_RETRY_S[0]),
                     "tries": 0,
                     "key": record.key,
@@ -69,7 +70,7 @@ class DeadLetters:
                     # Names and values as they came, also where they are no text.
                     "headers": [[name, value] for name, value in record.headers],
                     "traceparent": header(record.headers, TRACEPARENT),
-                    "recorded_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                    "recorded_at": _clock_time(record.timestamp),
                     "set_aside_at": at,
                 }
             },
@@ -97,19 +98,13 @@ class DeadLetters:
     async def failed_again(self, letter: Document, failure: Failure) -> None:
         """Open again, with the newer reason; one that waits for a reference will be tried later by itself."""
         wait_s = REFERENCE_RETRY_S[min(letter["tries"] + 1, len(REFERENCE_RETRY_S) - 1)]
-        await self._letters.update_one(
-            {"_id": letter["_id"]},
-            {
-                "$set": {
-                    "status": "open",
-                    "code": failure.code,
-                    "detail": failure.detail,
-                    "reference": failure.reference,
-                    "due_at": now() + timedelta(seconds=wait_s),
-                },
-                "$inc": {"tries": 1},
-            },
-        )
+        reason: Document = _reason(failure)
+        again = {"status": "open", "due_at": now() + timedelta(seconds=wait_s)}
+        # Released, discarded or asked for again while it was being tried: then `due_at` has changed, and that stands.
+        untouched = {"_id": letter["_id"], "due_at": letter["due_at"]}
+        done = await self._letters.update_one(untouched, {"$set": {**reason, **again}, "$inc": {"tries": 1}})
+        if not done.matched_count:
+            await self._letters.update_one({"_id": letter["_id"]}, {"$set": reason, "$inc": {"tries": 1}})
 
     async def count_open(self) -> int:
         """How many nobody has dealt with."""
@@ -138,6 +133,18 @@ class DeadLetters:
         return done.modified_count
 
 
+def _reason(failure: Failure) -> Document:
+    return {"code": failure.code, "detail": failure.detail[:DETAIL_MAX_CHARS], "reference": failure.reference}
+
+
+def _clock_time(timestamp_ms: int) -> datetime | None:
+    """None for a time that no calendar has: a producer may claim any."""
+    try:
+        return UNIX_EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return None
+
+
 def record_of(letter: Document) -> RawRecord:
     """The record again, as it was read."""
     topic, _epoch, partition, offset = letter["_id"].rsplit("/", 3)
@@ -148,7 +155,7 @@ def record_of(letter: Document) -> RawRecord:
         topic=topic,
         partition=int(partition),
         offset=int(offset),
-        timestamp=int(letter["recorded_at"].timestamp() * 1000),
+        timestamp=int(letter["recorded_at"].timestamp() * 1000) if letter["recorded_at"] else 0,
         timestamp_type=0,
         key=key,
         value=value,

@@ -16,6 +16,8 @@ from chassis.intake import Intake
 from chassis.store import Database, ping
 
 NO_PROGRESS_S = 120.0
+FRESH_S = 30.0
+"""A lag measured longer ago says nothing: Kafka does not answer."""
 
 
 class Health:
@@ -23,7 +25,7 @@ class Health:
 
     def __init__(self, database: Database, intakes: Sequence[Intake[Any]], *, consuming: Callable[[], bool]) -> None:
         self._database = database
-        self._intakes = intakes
+        self.intakes = intakes
         self._consuming = consuming
         self.failed: str | None = None
 
@@ -31,7 +33,7 @@ class Health:
         """Why this process should be restarted, or None."""
         if self.failed:
             return f"{self.failed} ended"
-        stuck = [i.group for i in self._intakes if i.offsets.lag and not i.trouble and _idle_s(i) > NO_PROGRESS_S]
+        stuck = [intake.group for intake in self.intakes if _is_stuck(intake)]
         if stuck and self._consuming() and await self._database_answers():
             return f"no progress: {', '.join(stuck)}"
         return None
@@ -40,9 +42,9 @@ class Health:
         """Why no traffic should come, or None."""
         if not await self._database_answers():
             return "MongoDB does not answer"
-        if self._intakes and not self._consuming():
+        if self.intakes and not self._consuming():
             return "Kafka is not there yet"
-        still = [f"{i.group} ({i.trouble})" for i in self._intakes if i.trouble]
+        still = [f"{i.group} ({i.trouble})" for i in self.intakes if i.trouble]
         return f"standing still: {', '.join(still)}" if still else None
 
     async def _database_answers(self) -> bool:
@@ -53,8 +55,11 @@ class Health:
         return True
 
 
-def _idle_s(intake: Intake[Any]) -> float:
-    return monotonic() - intake.progressed_at
+def _is_stuck(intake: Intake[Any]) -> bool:
+    now = monotonic()
+    kafka_answers = now - intake.offsets.measured_at < FRESH_S
+    idle_s = now - intake.progressed_at
+    return bool(kafka_answers and intake.offsets.waiting and not intake.trouble and idle_s > NO_PROGRESS_S)
 
 
 def routes(health: Callable[[], Health]) -> APIRouter:

@@ -4,7 +4,8 @@ What may happen to a record, and the answer:
 - it breaks its contract, or refers to what nobody published: dead letter, the next one is handled;
 - a dependency is down: back to the first record not handled, pause, come again;
 - any other exception: alone, three tries, its offset held. Set aside once another record of this subscriber has
-  succeeded (before it within 10 minutes, or after it). Twenty in a row with no success: our bug, so stand still;
+  succeeded (before it within 10 minutes, or after it; then it is tried once more). Twenty in a row with no success:
+  our bug, so stand still;
 - another digest at a known (aggregate, revision, rule): a fork. Stand still, a human must look.
 """
 
@@ -27,15 +28,17 @@ from chassis.offsets import Offsets
 from chassis.positions import Positions
 from chassis.producer import KafkaDown, Producer
 from chassis.publish import Publish
-from chassis.records import Fact, Rejected, incoming
+from chassis.records import Fact, Ignored, Rejected, incoming
 from chassis.store import is_down
 from chassis.telemetry import Telemetry
-from contracts.fact import TYPE_PREFIX, Body
+from contracts.fact import Body
 from contracts.topics import Topic
 
 log = structlog.stdlib.get_logger()
 
 B = TypeVar("B", bound=Body)
+_Pair = tuple[RawRecord, Fact[B]]
+_Failed = tuple[RawRecord, Failure]
 React = Callable[[Sequence[Fact[B]], Publish], Awaitable[None]]
 
 TRY_AGAIN_AFTER_S = (0.05, 0.2)
@@ -43,8 +46,6 @@ TRY_AGAIN_AFTER_S = (0.05, 0.2)
 RECENT_SUCCESS_S = 600.0
 FAILURES_IN_A_ROW = 20
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-STAND_STILL_S = 30.0
-"""How long before a consumer that stands still because of a bug tries one more batch."""
 TICK_S = 1.0
 
 
@@ -71,6 +72,8 @@ class Toolbox:
     letters: DeadLetters
     catch_up: CatchUp
     telemetry: Telemetry
+    stand_still_s: float
+    """As in the settings."""
 
 
 def _dependency_down(error: BaseException) -> bool:
@@ -92,6 +95,10 @@ class Intake(Generic[B]):
         self.offsets = Offsets(group, toolbox.positions)
         self._turn = asyncio.Lock()
         self._generation = 0
+        self._batch_of = 0
+        """The generation in which the running batch began."""
+        self._caught_up: set[str] = set()
+        """The topics that were caught up with since the running batch began."""
         self._failed_in_a_row: set[tuple[int, int]] = set()
         self._succeeded_at = float("-inf")
         self._back_offs = 0
@@ -125,16 +132,18 @@ class Intake(Generic[B]):
 
     async def _handle(self, records: Sequence[RawRecord]) -> None:
         metrics = self._tools.telemetry.metrics
-        generation, began = self._generation, monotonic()
+        began = monotonic()
+        self._batch_of = self._generation
+        self._caught_up.clear()
         try:
             records = await self.offsets.of_known_epoch(await self.offsets.still_due(records))
             if not records:
                 return
             metrics.batch_records.labels(self.group).observe(len(records))
             failed = await self._settle(records)
-            if generation != self._generation:
-                return
-            await self._judge(records, failed)
+            self._must_be_ours()
+            await self._judge(records, failed, succeeded=self._succeeded_at >= began)
+            self._must_be_ours()
             self.offsets.advance(records)
             self.progressed_at = monotonic()
             self._back_offs = 0
@@ -142,80 +151,72 @@ class Intake(Generic[B]):
             await self.offsets.commit()
             crash_point("batch.committed")
             metrics.batch_seconds.labels(self.group).observe(monotonic() - began)
-        except Fork as error:
-            self._stand_still("fork", records, str(error))
-        except _AllFail as error:
-            self._stand_still("bug", records, str(error))
         except Exception as error:
-            # Also for what nobody foresaw: going on would let a later commit skip these records.
-            self._back_off(records, error)
+            if self._batch_of != self._generation:
+                # Whoever has the partitions now reads these again, from what is committed. A seek might skip some.
+                log.warning("abandoned batch ended", group=self.group, error=repr(error))
+            elif isinstance(error, Fork):
+                self._stand_still("fork", records, str(error))
+            elif isinstance(error, _AllFail):
+                self._stand_still("bug", records, str(error))
+            else:
+                # Also for what nobody foresaw: going on would let a later commit skip these records.
+                self._back_off(records, error)
 
-    async def _settle(self, records: Sequence[RawRecord]) -> dict[tuple[int, int], Failure]:
-        """React to all; the failures left, by (partition, offset)."""
-        facts: list[tuple[RawRecord, Fact[B]]] = []
+    def _must_be_ours(self) -> None:
+        if self._batch_of != self._generation:
+            raise _Abandoned
+
+    async def _settle(self, records: Sequence[RawRecord]) -> list[_Failed]:
+        """React to all; the failures that are left."""
+        facts: list[_Pair[B]] = []
         for record in records:
             try:
-                fact = incoming(record, self._of)
+                facts.append((record, incoming(record, self._of)))
             except Rejected as rejected:
-                await self._set_aside(record, Failure(rejected.code, rejected.detail, rejected.reference))
-                continue
-            if fact.envelope.type.startswith(TYPE_PREFIX) and fact.envelope.type.endswith(".v1"):
-                facts.append((record, fact))
-            else:  # a later version is published beside the one we read, until nobody reads the old one
+                await self._set_aside(record, _failure(rejected))
+            except Ignored:
                 self._count("ignored", 1)
         failing = await self._split(facts)
         for wait_s in TRY_AGAIN_AFTER_S:
             if failing:
                 await asyncio.sleep(wait_s)
                 failing = [left for pair, _ in failing for left in await self._split([pair])]
-        return {
-            (record.partition, record.offset): Failure("reaction_failed", f"{type(error).__name__}: {error}")
-            for (record, _), error in failing
-        }
+        return [(record, _failure(error)) for (record, _), error in failing]
 
-    async def _split(
-        self, facts: Sequence[tuple[RawRecord, Fact[B]]]
-    ) -> list[tuple[tuple[RawRecord, Fact[B]], Exception]]:
+    async def _split(self, facts: Sequence[_Pair[B]]) -> list[tuple[_Pair[B], Exception]]:
         """React to all at once; on a failure to each half, so that few bad records cost few extra calls."""
         if not facts:
             return []
+        record = facts[0][0]
         try:
             await self._run([fact for _, fact in facts])
         except Fork:
             raise
+        except UnknownReference as unknown:
+            if unknown.topic.name not in self._caught_up:
+                await self._tools.catch_up.with_topic(unknown.topic, group=self._groups[unknown.topic.name])
+                self._caught_up.add(unknown.topic.name)
+                return await self._split(facts)
+            if len(facts) == 1:
+                await self._set_aside(record, _failure(unknown))
+                return []
+        except Rejected as rejected:
+            if len(facts) == 1:
+                await self._set_aside(record, _failure(rejected))
+                return []
         except Exception as error:
             if _dependency_down(error):
                 raise
-            if len(facts) > 1:
-                middle = len(facts) // 2
-                return await self._split(facts[:middle]) + await self._split(facts[middle:])
-            record = facts[0][0]
-            if isinstance(error, Rejected):
-                await self._set_aside(record, Failure(error.code, error.detail, error.reference))
-                return []
-            if isinstance(error, UnknownReference):
-                return await self._wait_for(facts[0], error)
-            log.warning("reaction failed", group=self.group, offset=record.offset, exc_info=error)
-            return [(facts[0], error)]
-        self._succeeded_at = self.progressed_at = monotonic()
-        self._failed_in_a_row.clear()
-        self._count("handled", len(facts))
-        return []
-
-    async def _wait_for(
-        self, pair: tuple[RawRecord, Fact[B]], unknown: UnknownReference
-    ) -> list[tuple[tuple[RawRecord, Fact[B]], Exception]]:
-        """Catch up with the topic that defines the reference, try once more, else set aside until it arrives."""
-        await self._tools.catch_up.with_topic(unknown.topic, group=self._groups[unknown.topic.name])
-        try:
-            await self._run([pair[1]])
-        except UnknownReference as still:
-            await self._set_aside(pair[0], Failure("unknown_reference", str(still), still.name))
+            if len(facts) == 1:
+                log.warning("reaction failed", group=self.group, offset=record.offset, exc_info=error)
+                return [(facts[0], error)]
         else:
             self._succeeded_at = self.progressed_at = monotonic()
-            self._failed_in_a_row.clear()
-            self._count("handled", 1)
-        return []
+            self._count("handled", len(facts))
+            return []
+        middle = len(facts) // 2
+        return await self._split(facts[:middle]) + await self._split(facts[middle:])
 
     async def _run(self, facts: Sequence[Fact[B]]) -> None:
         publish = self._publisher()
@@ -230,22 +231,34 @@ class Intake(Generic[B]):
         tools = self._tools
         return Publish(producer=tools.producer, epochs=tools.epochs, telemetry=tools.telemetry)
 
-    async def _judge(self, records: Sequence[RawRecord], failed: Mapping[tuple[int, int], Failure]) -> None:
+    async def _judge(self, records: Sequence[RawRecord], failed: Sequence[_Failed], *, succeeded: bool) -> None:
         """Our bug, or theirs? Raises _AllFail when it is ours."""
-        self._failed_in_a_row |= failed.keys()
-        recently = monotonic() - self._succeeded_at < RECENT_SUCCESS_S
-        if len(self._failed_in_a_row) >= FAILURES_IN_A_ROW:
-            raise _AllFail(next(iter(failed.values())).detail if failed else "held records")
-        for record in records:
-            if failure := failed.get((record.partition, record.offset)):
-                self.offsets.of(record).held[record.offset] = (record, failure)
-        if recently:
-            for record, failure in self.offsets.held():
-                await self._set_aside(record, failure)
-            self.offsets.let_go()
-        self._clear_trouble()
+        if succeeded:
+            self._failed_in_a_row.clear()
+        elif failed:
+            self._failed_in_a_row |= {(record.partition, record.offset) for record, _ in failed}
+            if len(self._failed_in_a_row) >= FAILURES_IN_A_ROW:
+                raise _AllFail(failed[-1][1].detail)
+        if failed or self.offsets.held():
+            for record in records:
+                self.offsets.of(record).held.pop(record.offset, None)
+            if monotonic() - self._succeeded_at < RECENT_SUCCESS_S:
+                for record, failure in [*await self._once_more(self.offsets.held()), *failed]:
+                    await self._set_aside(record, failure)
+                self.offsets.let_go()
+            else:
+                for record, failure in failed:
+                    self.offsets.of(record).held[record.offset] = (record, failure)
+        if succeeded:
+            self._clear_trouble()
+
+    async def _once_more(self, held: Sequence[_Failed]) -> list[_Failed]:
+        """What is held from earlier batches, now that others succeed: a bug that is gone since, or theirs?"""
+        failing = await self._split([(record, incoming(record, self._of)) for record, _ in held])
+        return [(record, _failure(error)) for (record, _), error in failing]
 
     async def _set_aside(self, record: RawRecord, failure: Failure) -> None:
+        self._must_be_ours()  # else its epoch is forgotten, and with it the letter's id
         log.warning(
             "dead letter", group=self.group, code=failure.code, partition=record.partition, offset=record.offset
         )
@@ -272,7 +285,7 @@ class Intake(Generic[B]):
         self._tools.telemetry.metrics.stopped.labels(self.group, trouble).set(1)
         self.offsets.pause_before(records)
         if trouble == "bug":
-            self._resume_in(STAND_STILL_S)
+            self._resume_in(self._tools.stand_still_s)
 
     def _clear_trouble(self) -> None:
         if self.trouble:
@@ -324,17 +337,29 @@ class Intake(Generic[B]):
         letters = self._tools.letters
         try:
             await self._run([incoming(record_of(letter), self._of)])
-        except Rejected as rejected:
-            await letters.failed_again(letter, Failure(rejected.code, rejected.detail, rejected.reference))
-        except UnknownReference as unknown:
-            await letters.failed_again(letter, Failure("unknown_reference", str(unknown), unknown.name))
+        except Ignored:
+            await letters.done(letter)
         except Exception as error:
             if _dependency_down(error):
                 raise
-            await letters.failed_again(letter, Failure("reaction_failed", f"{type(error).__name__}: {error}"))
+            await letters.failed_again(letter, _failure(error))
         else:
             await letters.done(letter)
             self._count("retried", 1)
+
+
+def _failure(error: Exception) -> Failure:
+    match error:
+        case Rejected():
+            return Failure(error.code, error.detail, error.reference)
+        case UnknownReference():
+            return Failure("unknown_reference", str(error), error.name)
+        case _:
+            return Failure("reaction_failed", f"{type(error).__name__}: {error}")
+
+
+class _Abandoned(Exception):
+    """The batch's partitions were revoked while it ran."""
 
 
 class _AllFail(Exception):

@@ -6,7 +6,7 @@ it on its partition, uncommitted: they are handled meanwhile, and handled again 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,7 +29,7 @@ class Partition:
     committed: int | None = None
     held: dict[int, tuple[RawRecord, Failure]] = field(default_factory=dict[int, tuple[RawRecord, Failure]])
     handled_at: float = 0.0
-    lag: int = 0
+    end: int = 0
     lag_since: float | None = None
 
 
@@ -41,6 +41,8 @@ class Offsets:
         self._positions = positions
         self._consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
         self._partitions: dict[TopicPartition, Partition] = {}
+        self.measured_at = float("-inf")
+        """When Kafka last told the ends, on the monotonic clock."""
 
     def attach(self, consumer: Callable[[], AIOKafkaConsumer | None]) -> None:
         """Where to find the consumer, which FastStream makes when it starts."""
@@ -176,7 +178,12 @@ class Offsets:
     @property
     def lag(self) -> int:
         """Records on the assigned partitions that are not committed, as of the last measurement."""
-        return sum(p.lag for p in self._partitions.values())
+        return sum(max(0, p.end - (p.committed or 0)) for p in self._partitions.values())
+
+    @property
+    def waiting(self) -> int:
+        """Those of them that were not read yet: a held record is not committed, and yet nothing waits for us."""
+        return sum(max(0, p.end - (p.next or p.committed or 0)) for p in self._partitions.values())
 
     async def measure(self) -> float:
         """Ask Kafka for the ends of the assigned partitions; the age in seconds of the oldest record not handled."""
@@ -186,12 +193,13 @@ class Offsets:
             return 0.0
         ends: dict[TopicPartition, int] = await consumer.end_offsets(assigned)
         now, oldest = time(), 0.0
+        self.measured_at = monotonic()
         for tp, end in ends.items():
             partition = self._known(tp)
             if partition.committed is None:
                 partition.committed = await consumer.committed(tp)
-            partition.lag = max(0, end - (partition.committed or 0))
-            if not partition.lag:
+            partition.end = end
+            if end <= (partition.committed or 0):
                 partition.lag_since = None
                 continue
             partition.lag_since = partition.lag_since or now

@@ -7,9 +7,8 @@ from typing import Any
 from opentelemetry import trace
 
 from chassis.epochs import Epochs
-from chassis.outbox import wire_headers
 from chassis.producer import Producer, Sent
-from chassis.records import Fact, OutgoingFact
+from chassis.records import EPOCH, TRACEPARENT, Fact, OutgoingFact
 from chassis.telemetry import Telemetry, is_sampled, remote, traceparent_of
 from contracts.fact import Visibility
 from contracts.topics import PUBLIC
@@ -41,10 +40,12 @@ class Publish:
             ) as publishing:
                 traceparent = traceparent_of(publishing)
         key = fact.key.encode()
-        headers = {name: value.decode() for name, value in fact.envelope.headers()}
+        headers = fact.envelope.headers()
+        if traceparent:
+            headers.append((TRACEPARENT, traceparent.encode()))
         topics = [fact.topic.name, PUBLIC.name] if fact.envelope.visibility is Visibility.PUBLIC else [fact.topic.name]
         for topic in topics:
-            wire = wire_headers(headers, traceparent=traceparent, epoch=await self._epochs.of(topic))
+            wire = [*headers, (EPOCH, b"%d" % await self._epochs.of(topic))]
             self._sent.append(await self._producer.send(topic, key=key, value=fact.value, headers=wire))
 
     async def flush(self) -> None:

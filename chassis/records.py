@@ -1,8 +1,10 @@
 """Facts between the contract's models and Kafka's bytes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -10,11 +12,22 @@ from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
 from contracts.events import EventType
-from contracts.fact import BODY_MAX_BYTES, Body, Envelope, MalformedEnvelope, Visibility, envelope_of, fact_id
+from contracts.fact import (
+    BODY_MAX_BYTES,
+    TYPE_PREFIX,
+    Body,
+    Envelope,
+    MalformedEnvelope,
+    Visibility,
+    envelope_of,
+    fact_id,
+)
 from contracts.topics import Topic
 
 B = TypeVar("B", bound=Body)
 Headers = Sequence[tuple[str, bytes]]
+
+_FACT_TYPE = re.compile(re.escape(TYPE_PREFIX) + r"[a-z_]+\.[a-z_]+\.v([0-9]{1,3})")
 
 TRACEPARENT = "traceparent"
 EPOCH = "epoch"
@@ -29,6 +42,10 @@ class Rejected(Exception):
         self.code = code
         self.detail = detail
         self.reference = reference
+
+
+class Ignored(Exception):
+    """A fact of a version that we do not read. Its publisher sends the one we read beside it, as long as we need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +105,16 @@ class Fact(Generic[B]):
 
 
 def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) -> Fact[B]:
-    """Type a raw record. Raises Rejected when it is no fact or breaks its contract; inputs are not echoed."""
+    """Type a raw record. Raises Rejected when it is no fact or breaks its contract, Ignored for a later version."""
     try:
         envelope = envelope_of(record.headers)
     except MalformedEnvelope as error:
         raise Rejected("malformed_envelope", str(error)) from error
+    version = _version(envelope.type)
+    if version is None:
+        raise Rejected("unknown_type", f"ce_type is {envelope.type!r}, not {TYPE_PREFIX}<noun>.<verb>.v1")
+    if version != 1:
+        raise Ignored(envelope.type)
     if record.value is None:
         raise Rejected("no_body", "the record has no value")
     try:
@@ -110,6 +132,12 @@ def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) 
         digest=blake2b(envelope.type.encode() + b"\n" + record.value, digest_size=16).hexdigest(),
         traceparent=header(record.headers, TRACEPARENT),
     )
+
+
+@lru_cache(maxsize=256)
+def _version(type: str) -> int | None:
+    known = _FACT_TYPE.fullmatch(type)
+    return int(known[1]) if known else None
 
 
 def header(headers: Sequence[tuple[str, bytes | None]], name: str) -> str | None:

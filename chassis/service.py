@@ -24,7 +24,7 @@ from chassis.observe import Observe
 from chassis.outbox import Outbox
 from chassis.positions import Positions
 from chassis.problem import Unavailable
-from chassis.producer import Producer
+from chassis.producer import KafkaDown, Producer
 from chassis.settings import Settings
 from chassis.store import Collection, Database, connect, is_down
 from contracts.regions import Directory
@@ -35,6 +35,7 @@ T = TypeVar("T")
 DATABASE_WAIT_S = 60.0
 """A process that starts before its database waits for so long, then ends with the reason."""
 DEAD_LETTERS_COUNT_S = 5.0
+BESIDE_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def service(
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
-    at_start: done once, before traffic. beside: runs for ever in workers. Both get the stores by their types.
+    at_start: done once, before traffic. beside: runs for ever in workers, begun again after a dependency was down. Both
+    get the stores by their types.
     """
     telemetry.configure_logs(settings, service=name)
     watch = telemetry.start(settings, service=name)
@@ -117,10 +119,16 @@ def service(
             }
             made = [store(parts) for store in stores]
             resources.update({type(store): store for store in made})
-            await _prepare([letters, *parts.outboxes, *made])
-            for work in at_start:
-                await work(resources)
-            toolbox = Toolbox(producer, epochs, Positions(database), letters, CatchUp(settings, service=name), watch)
+            await _prepare([letters, *parts.outboxes, *made], at_start, resources)
+            toolbox = Toolbox(
+                producer=producer,
+                epochs=epochs,
+                positions=Positions(database),
+                letters=letters,
+                catch_up=CatchUp(settings, service=name),
+                telemetry=watch,
+                stand_still_s=settings.stand_still_s,
+            )
             intakes = reactions.intakes(toolbox, resources) if reactions and consumes else []
             consumers = _Consumers(settings, intakes, service=name)
             app.state.resources = resources
@@ -135,13 +143,14 @@ def service(
                 tasks += [loop for intake in intakes for loop in (intake.tick(), intake.retry_letters())]
                 tasks += [_count_letters(letters, watch.metrics)]
             if consumes:
-                tasks += [work(resources) for work in beside]
+                tasks += [_lasting(work, resources) for work in beside]
             stack.push_async_callback(_cancel, [_supervised(task, app.state.health) for task in tasks])
             if intakes:
                 starting = asyncio.create_task(consumers.start())
                 stack.push_async_callback(consumers.stop, starting)
             server, _thread = start_http_server(settings.metrics_port, registry=watch.metrics.registry)
-            stack.callback(server.shutdown)
+            stack.callback(server.server_close)
+            stack.push_async_callback(asyncio.to_thread, server.shutdown)  # it waits for the thread that serves
             app.state.metrics_port = server.server_port
             log.info("ready", role=settings.role, metrics_port=server.server_port)
             yield
@@ -166,11 +175,24 @@ def service(
     return app
 
 
+class OutcomeUnknown(Unavailable):
+    """A change whose answer from the database was lost: it may have been made."""
+
+    detail = (
+        "The database does not answer, so it is not known whether the change was made. After `Retry-After` seconds send "
+        "the very same request again, with the same `Idempotency-Key` if it had one: nothing is done twice."
+    )
+    detail_id = (
+        "Basis data tidak menjawab, sehingga belum diketahui apakah perubahan sudah tersimpan. Setelah `Retry-After` "
+        "detik kirim lagi permintaan yang sama, dengan `Idempotency-Key` yang sama bila ada: tidak ada yang dobel."
+    )
+
+
 async def _database_problem(request: Request, error: Exception) -> Response:
     if not is_down(error):
         raise error
     log.warning("the database is down", error=repr(error))
-    return problems.respond(Unavailable(), request.scope)
+    return problems.respond(Unavailable() if request.method == "GET" else OutcomeUnknown(), request.scope)
 
 
 class _Consumers:
@@ -208,9 +230,22 @@ class _Preparable(Protocol):
     stop=stop_after_delay(DATABASE_WAIT_S),
     reraise=True,
 )
-async def _prepare(stores: Sequence[_Preparable]) -> None:
+async def _prepare(stores: Sequence[_Preparable], at_start: Sequence[Work], resources: Resources) -> None:
     for store in stores:
         await store.prepare()
+    for work in at_start:
+        await work(resources)
+
+
+async def _lasting(work: Work, resources: Resources) -> None:
+    while True:
+        try:
+            await work(resources)
+        except (KafkaDown, PyMongoError) as error:
+            if isinstance(error, PyMongoError) and not is_down(error):
+                raise
+            log.warning("a dependency is down", work=work.__qualname__, error=repr(error), retry_s=BESIDE_RETRY_S)
+            await asyncio.sleep(BESIDE_RETRY_S)
 
 
 def _supervised(work: Coroutine[Any, Any, None], health: health.Health) -> "asyncio.Task[None]":

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """Records handled together. Higher: more per second, more to repeat after a crash."""
     batch_wait_ms: Annotated[int, Field(ge=1, le=1_000)] = 10
     """How long an idle consumer waits for records before it asks again."""
+    stand_still_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long a consumer that every record fails in stands still before it tries one more batch."""
 
     mongodb_uri: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0")
     """May carry a user of the service's own; never logged."""

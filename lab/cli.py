@@ -1,19 +1,22 @@
 """The `livinglab` command. Each command is a few lines here; the work is in the modules beside."""
 
+import shutil
 import signal
-from collections.abc import Generator
-from contextlib import contextmanager
+import sys
+from pathlib import Path
+from time import monotonic
 from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from contracts.roles import Role
-from lab import system, topics
+from lab import demo as main_job
+from lab import operate, system
+from lab import score as scoring
 from lab.errors import LabError
+from lab.screen import At, err, in_words, out, quiet_libraries, reporting
 from lab.state import Broker
 
 app = typer.Typer(
@@ -23,40 +26,15 @@ app = typer.Typer(
     help="The Living Lab on your machine: real Kafka, real MongoDB, every service a process of its own.",
     epilog="Try: `livinglab up`, then `livinglab token --org 32.11 --role operator`, then `livinglab down`.",
 )
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics, as the contracts say.")
-app.add_typer(topics_app, name="topics")
-
-out = Console()
-err = Console(stderr=True)
+app.add_typer(operate.topics_app, name="topics")
+app.add_typer(operate.letters_app, name="dead-letters")
+app.command("republish")(operate.republish_topic)
 
 
-@contextmanager
-def in_words() -> Generator[None]:
-    """Turn a LabError, or an interrupt, into its message on standard error and exit status 1."""
-    try:
-        yield
-    except LabError as failure:
-        err.print(str(failure), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from failure
-    except KeyboardInterrupt as interrupt:
-        err.print("Interrupted. What this command had started is stopped.", style="red")
-        raise typer.Exit(1) from interrupt
-
-
-@contextmanager
-def reporting(title: str) -> Generator[system.Report]:
-    """Show what happens to each part while it happens: a live line on a terminal, plain lines elsewhere."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
-
-        def report(part: str, event: str) -> None:
-            if event == "starting":
-                progress.update(task, description=f"{title}: {part}")
-            else:
-                err.print(f"  {part:<12} {event}", markup=False, highlight=False)
-
-        yield report
+@app.callback()
+def livinglab() -> None:
+    """Before every command."""
+    quiet_libraries()
 
 
 @app.command()
@@ -65,6 +43,7 @@ def up(
         Broker,
         typer.Option(help="jvm: real Apache Kafka. embedded: a first look without Java, keeps nothing."),
     ] = "jvm",
+    directory: At = system.DIRECTORY,
 ) -> None:
     """Start everything and wait until it is ready. Harmless to repeat; data is kept in `.livinglab/`.
 
@@ -75,7 +54,7 @@ def up(
     # `kill` must clean up as ^C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with in_words(), reporting("Starting") as report:
-        running = system.up(broker=broker, report=report)
+        running = system.up(directory, broker=broker, report=report)
     table = Table("what", "where", title="The lab is up", title_justify="left")
     for name, address in {**running.services, **running.environment}.items():
         table.add_row(name, address.rpartition("@")[2])  # no password on the screen
@@ -88,21 +67,48 @@ def up(
 
 
 @app.command()
-def down() -> None:
-    """Stop everything that `up` started. Data and logs stay in `.livinglab/`; delete it to begin afresh."""
+def down(directory: At = system.DIRECTORY) -> None:
+    """Stop everything that `up`, or `demo --keep`, started. Data and logs stay in `.livinglab/`."""
     with in_words(), reporting("Stopping") as report:
-        if not system.down(report=report):
-            err.print("Nothing was up.")
+        stopped = system.down(directory, report=report)
+        if (directory / main_job.FOLDER).exists():
+            stopped += system.down(directory / main_job.FOLDER, report=report)
+    if not stopped:
+        err.print("Nothing was up.")
 
 
 @app.command()
-def status() -> None:
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up, to look around.")] = False,
+) -> None:
+    """Start everything on fresh data; 528 regions report; compare each score with the published one; stop everything.
+
+    Exit status 1 with the reason if anything is not as it should be. `livinglab up` and its data are not touched.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = monotonic()
+    with in_words():
+        try:
+            with reporting("Starting") as report:
+                running = main_job.start(keep=keep, report=report)
+            main_job.run(running, out)
+        finally:
+            if not keep:
+                with reporting("Stopping") as report:
+                    system.down(main_job.DIRECTORY, report=report)
+    out.print(f"\nDone in {monotonic() - began:.0f} s.", highlight=False)
+    if keep:
+        _show_kept(running)
+
+
+@app.command()
+def status(directory: At = system.DIRECTORY) -> None:
     """Show what runs and where; exit status 1 unless all of it does.
 
     `livinglab status && make bench`
     """
     with in_words():
-        parts = system.status()
+        parts = system.status(directory)
     if not parts:
         err.print("Nothing is up. Start it: livinglab up", highlight=False)
         raise typer.Exit(1)
@@ -114,17 +120,56 @@ def status() -> None:
         raise typer.Exit(1)
 
 
+def _show_kept(running: system.System) -> None:
+    command = "livinglab" if shutil.which("livinglab") else sys.argv[0]
+    lines = [
+        "Left up · dibiarkan berjalan:",
+        *(f"  {name:<12} {address}/{name}/v1/" for name, address in running.services.items()),
+        *(f"  {n:<12} {running.environment[key].rpartition('@')[2]}" for n, key in system.ADDRESS_VARIABLES.items()),
+        "Try · coba:",
+        f"  export LIVINGLAB_DIRECTORY={running.directory}",
+        f"  TOKEN=$({command} token --org 32.11 --role {Role.RESPONSIBLE})",
+        f'  curl -H "Authorization: Bearer $TOKEN" {running.services["scoring"]}/scoring/v1/scores/spbe-2023:32.11',
+        f"  {command} status; {command} down",
+    ]
+    out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def score(
+    file: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="JSON lines; left out: standard input."),
+    ] = None,
+) -> None:
+    """Score sets of levels, without a server: a JSON line in, a JSON line out. Exit status 1 if any has no score.
+
+    `echo '{"instrument": "spbe-2020", "period": 2023, "levels": {"1": 3, "2": "4"}}' | livinglab score`
+    """
+    source = sys.stdin.buffer if file is None or str(file) == "-" else file.open("rb")
+    if source.isatty():
+        err.print("Reading JSON lines from the keyboard; Ctrl-D ends.")
+    failed = False
+    with source:
+        for answer, scored in scoring.score_lines(source):
+            typer.echo(answer)
+            failed = failed or not scored
+    if failed:
+        raise typer.Exit(1)
+
+
 @app.command()
 def token(
     org: Annotated[str, typer.Option(help="Region code (32.11) or institution (kemenpanrb).")],
     role: Annotated[list[Role], typer.Option(help="May be given several times.")],
+    directory: At = system.DIRECTORY,
 ) -> None:
     """Print an access token of the development issuer, good for eight hours.
 
     `curl -H "Authorization: Bearer $(livinglab token --org 32.11 --role operator)" …`
     """
     with in_words():
-        issuer = system.address_of("oidc")
+        issuer = system.address_of("oidc", directory)
         try:
             answer = httpx.post(
                 f"{issuer}/token",
@@ -137,30 +182,6 @@ def token(
                 f"{issuer} gives no token: {failure}\nOnly the lab's own issuer can; at another provider sign in there"
             ) from failure
     out.print(answer.json()["access_token"], soft_wrap=True, markup=False, highlight=False)
-
-
-@topics_app.command("list")
-def list_topics() -> None:
-    """Compare the broker's topics with the contracts'; exit status 1 if one is missing or has other partitions."""
-    with in_words():
-        found = topics.provisioned(system.address_of("kafka"))
-    table = Table(Column("topic", no_wrap=True), "partitions", "keyed by", "kept", "what")
-    for entry in found:
-        there = str(entry.partitions) if entry.right else f"[red]{entry.partitions}, not {entry.topic.partitions}[/red]"
-        kept = "newest per key" if entry.topic.compacted else "all"
-        table.add_row(entry.topic.name, there, entry.topic.key, kept, entry.topic.about)
-    out.print(table)
-    if not all(entry.right for entry in found):
-        err.print("Create what is missing: livinglab topics create", highlight=False)
-        raise typer.Exit(1)
-
-
-@topics_app.command("create")
-def create_topics() -> None:
-    """Create the topics that are missing; change none. Safe to repeat."""
-    with in_words():
-        created = topics.create_missing(system.address_of("kafka"))
-    out.print("\n".join(created) or "All topics are there.", highlight=False)
 
 
 if __name__ == "__main__":

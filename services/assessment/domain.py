@@ -6,7 +6,7 @@ Status: draft → submitted → reopened → submitted …, as long as no review
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
+from decimal import Decimal
 
 from chassis.problem import Problem
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished, PredicateBasis, Stage, Status
@@ -195,7 +195,7 @@ def checked_level(text: str, *, number: int, instrument: InstrumentPublished) ->
     if not 1 <= number <= len(instrument.indicators):
         raise UnknownIndicator(number, len(instrument.indicators))
     scale = instrument.scale
-    level = Fraction(text)
+    level = Decimal(text)
     field = f"answers.{number}.level"
     if not scale.lowest <= level <= scale.highest:
         raise LevelOffScale(
@@ -203,11 +203,12 @@ def checked_level(text: str, *, number: int, instrument: InstrumentPublished) ->
             f"Indikator {number} menerima {scale.lowest} sampai {scale.highest}.",
             field=field,
         )
-    if scale.whole and level.denominator != 1:
+    whole = level == int(level)
+    if scale.whole and not whole:
         raise LevelNotWhole(
             f"Indicator {number} takes one of {', '.join(map(str, range(scale.lowest, scale.highest + 1)))}.",
             f"Indikator {number} menerima salah satu dari "
             f"{', '.join(map(str, range(scale.lowest, scale.highest + 1)))}.",
             field=field,
         )
-    return text.rstrip("0").rstrip(".") if "." in text else str(level)
+    return str(int(level)) if whole else format(level.normalize(), "f")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
+from operator import mul
 
 from contracts.assessment import AssessmentState, InstrumentPublished, PredicateBasis, Stage
 from contracts.scoring import Figure, Incomplete, Score
@@ -20,9 +21,10 @@ RULE = 1
 PLACES = 10
 SHOWN_PLACES = 2
 
+CACHED_FIGURES = 8_192
+"""Few levels and equal weights give few indices: nearly every figure of an aspect or domain was made before."""
+
 Number = int | Fraction
-Weights = tuple[tuple[int, int], ...]
-"""(indicator number, weight), the weights in one common unit of the instrument."""
 
 
 class LevelOffScale(ValueError):
@@ -50,6 +52,20 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The indicators under an aspect, a domain or the whole, with their weights in one unit of the instrument."""
+
+    numbers: tuple[int, ...]
+    weights: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def of(cls, weights: Mapping[int, int]) -> "Group":
+        """From the weight of each indicator's number."""
+        return cls(tuple(weights), tuple(weights.values()), sum(weights.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """What the arithmetic needs of a questionnaire. `domains` is empty where it has no such layer."""
 
@@ -58,9 +74,9 @@ class Instrument:
     lowest: int
     highest: int
     whole: bool
-    indicators: Weights
-    aspects: Mapping[int, Weights]
-    domains: Mapping[int, Weights]
+    indicators: Group
+    aspects: Mapping[int, Group]
+    domains: Mapping[int, Group]
     bands: tuple[tuple[str, Fraction], ...]
     """(predicate, the lowest index that earns it), from the highest down."""
 
@@ -78,13 +94,13 @@ class Instrument:
             lowest=published.scale.lowest,
             highest=published.scale.highest,
             whole=published.scale.whole,
-            indicators=tuple(weights.items()),
+            indicators=Group.of(weights),
             aspects={
-                a.number: tuple((n, w) for n, w in weights.items() if aspect_of[n] == a.number)
+                a.number: Group.of({n: w for n, w in weights.items() if aspect_of[n] == a.number})
                 for a in published.aspects
             },
             domains={
-                d.number: tuple((n, w) for n, w in weights.items() if domain_of[aspect_of[n]] == d.number)
+                d.number: Group.of({n: w for n, w in weights.items() if domain_of[aspect_of[n]] == d.number})
                 for d in published.domains
             },
             bands=tuple((band.predicate, Fraction(band.lowest)) for band in published.bands),
@@ -99,6 +115,16 @@ class Instrument:
             kind = "whole numbers" if self.whole else "decimals"
             raise LevelOffScale(indicator, text, f"{kind} from {self.lowest} to {self.highest}")
         return level
+
+    def levels(self, texts: Mapping[int, str]) -> dict[int, Number]:
+        """The exact levels of a set of answers, each text judged once. Raises as `level` does."""
+        if unknown := texts.keys() - self.numbers:
+            raise UnknownIndicator(min(unknown), max(self.numbers))
+        judged: dict[str, Number] = {}
+        for indicator, text in texts.items():
+            if text not in judged:
+                judged[text] = self.level(indicator, text)
+        return {indicator: judged[text] for indicator, text in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +143,14 @@ def exact_number(text: str) -> Number:
     return number.numerator if number.denominator == 1 else number
 
 
-def weighted_mean(levels: Mapping[int, Number], weights: Weights) -> Fraction:
-    """Of the levels of the indicators named in `weights`, exact."""
-    return Fraction(sum(levels[number] * weight for number, weight in weights), sum(weight for _, weight in weights))
+def weighted_mean(levels: Mapping[int, Number], group: Group) -> Fraction:
+    """Of the levels of the group's indicators, exact."""
+    return _ratio(sum(map(mul, map(levels.__getitem__, group.numbers), group.weights)), group.total)
+
+
+@lru_cache(CACHED_FIGURES)
+def _ratio(weighted: Number, total: int) -> Fraction:
+    return Fraction(weighted, total)
 
 
 def indices(levels: Mapping[int, Number], instrument: Instrument) -> Indices:
@@ -128,8 +159,8 @@ def indices(levels: Mapping[int, Number], instrument: Instrument) -> Indices:
         raise Unanswered(missing)
     return Indices(
         index=weighted_mean(levels, instrument.indicators),
-        domains={number: weighted_mean(levels, weights) for number, weights in instrument.domains.items()},
-        aspects={number: weighted_mean(levels, weights) for number, weights in instrument.aspects.items()},
+        domains={number: weighted_mean(levels, group) for number, group in instrument.domains.items()},
+        aspects={number: weighted_mean(levels, group) for number, group in instrument.aspects.items()},
     )
 
 
@@ -141,6 +172,12 @@ def round_half_up(value: Fraction, places: int) -> int:
 
 def figure(value: Fraction) -> Figure:
     """As it is stored and as it is shown; both from the exact value, neither from the other."""
+    return _figure(value.numerator, value.denominator)  # two whole numbers are found faster than a Fraction
+
+
+@lru_cache(CACHED_FIGURES)
+def _figure(numerator: int, denominator: int) -> Figure:
+    value = Fraction(numerator, denominator)
     whole, rest = divmod(round_half_up(value, PLACES), 10**PLACES)
     shown_whole, shown_rest = divmod(round_half_up(value, SHOWN_PLACES), 10**SHOWN_PLACES)
     exact = f"{whole}.{rest:0{PLACES}d}".rstrip("0").rstrip(".")
@@ -173,7 +210,7 @@ def scores(state: AssessmentState, instrument: Instrument) -> dict[Stage, Score 
 
 
 def _stage_score(levels: Mapping[int, str], instrument: Instrument, basis: PredicateBasis) -> Score | Incomplete:
-    exact = {number: instrument.level(number, text) for number, text in levels.items()}
+    exact = instrument.levels(levels)
     try:
         return score(exact, instrument, basis)
     except Unanswered as unanswered:

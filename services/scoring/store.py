@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from bson.decimal128 import Decimal128
 from pymongo import IndexModel
 
 from chassis.intake import UnknownReference
 from chassis.problem import NotFound
-from chassis.records import Fact
+from chassis.records import Fact, OutgoingFact
 from chassis.service import Parts
 from chassis.store import (
     Document,
@@ -28,8 +30,7 @@ from chassis.viewer import Depth, Viewer, filter_of
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
 from contracts.regions import Region
-from contracts.scoring import ScoreRecalculated
-from services.scoring.domain import RULE, Instrument
+from services.scoring.domain import Instrument
 from services.scoring.summary import Part, Summary
 
 PUBLIC_FLAG = "public"
@@ -124,12 +125,12 @@ class Scores:
 
     # What the worker writes
 
-    async def record(self, scored: Sequence[tuple[Fact[AssessmentState], ScoreRecalculated, Region]]) -> list[str]:
+    async def record(self, scored: Sequence[tuple[Fact[AssessmentState], OutgoingFact, Region]]) -> list[str]:
         """Keep what a batch came to, in any order and however often; the assessments that forked, if any.
 
         History first, then the newest, then the marks: whoever dies between them does all again.
         """
-        documents = [_document(fact, body, region) for fact, body, region in scored]
+        documents = [_document(fact, follows, region) for fact, follows, region in scored]
         forks = await keep_first(
             self._history, [{**d, "_id": f"{d['_id']}/{d['revision']}/{d['rule']}"} for d in documents]
         )
@@ -236,35 +237,34 @@ def _visible(viewer: Viewer) -> Document:
     return filter_of(viewer.reach(Depth.SCORES), public=PUBLIC_FLAG)
 
 
-def _document(fact: Fact[AssessmentState], body: ScoreRecalculated, region: Region) -> Document:
-    """What is stored of a score. No time but the fact's own, so that a repeat is the same bytes."""
-    scores: dict[str, Any] = body.model_dump(mode="json")["scores"]
+def _document(fact: Fact[AssessmentState], follows: OutgoingFact, region: Region) -> Document:
+    """What is stored of a score: what is published. No time but the fact's own, so that a repeat is the same bytes."""
+    published: dict[str, Any] = orjson.loads(follows.value)
+    scores: dict[str, Any] = published["scores"]
     return {
-        "_id": body.score,
-        "assessment": body.score,
-        "region": body.region,
+        "_id": published["score"],
+        "assessment": published["score"],
+        "region": published["region"],
         "province": region.province,
         "kind": region.kind.value,
-        "instrument": body.instrument,
-        "cycle": body.cycle,
-        "period": body.period,
-        "predicate_basis": body.predicate_basis.value,
-        "status": body.status.value,
-        "revision": fact.envelope.revision,
-        "rule": RULE,
-        "time": fact.envelope.time,
+        "instrument": published["instrument"],
+        "cycle": published["cycle"],
+        "period": published["period"],
+        "predicate_basis": published["predicate_basis"],
+        "status": published["status"],
+        "revision": follows.envelope.revision,
+        "rule": follows.envelope.rule,
+        "time": follows.envelope.time,
         "digest": fact.digest,
         PUBLIC_FLAG: False,
-        "scores": {stage: _with_text_keys(score) for stage, score in scores.items()},
-        "order": {stage: Decimal128(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
+        "scores": scores,
+        "order": {stage: _order(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
     }
 
 
-def _with_text_keys(score: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: {str(number): figure for number, figure in value.items()} if key in ("domains", "aspects") else value
-        for key, value in score.items()
-    }
+@lru_cache(8_192)
+def _order(value: str) -> Decimal128:
+    return Decimal128(value)
 
 
 def _summary(document: Document) -> Summary:

@@ -8,7 +8,7 @@ from chassis.deadletters import DeadLetters
 from chassis.intake import Fork
 from chassis.problem import NotFound, Problem
 from chassis.publish import Publish
-from chassis.records import Fact, Rejected, outgoing
+from chassis.records import Fact, OutgoingFact, Rejected, outgoing
 from chassis.store import Document
 from chassis.viewer import National, Regions, Viewer
 from contracts import events
@@ -60,14 +60,9 @@ async def score(
     Raises Rejected for levels that the instrument does not have and for regions that do not exist, UnknownReference
     for an instrument not heard of, Fork for a second history of an assessment.
     """
-    scored: list[tuple[Fact[AssessmentState], ScoreRecalculated, Region]] = []
+    scored: list[tuple[Fact[AssessmentState], OutgoingFact, Region]] = []
     for position, fact in enumerate(facts):
-        scored.append((fact, *await _scored(fact, instruments, directory)))
-        if position % YIELD_EVERY == YIELD_EVERY - 1:
-            await asyncio.sleep(0)
-    if forks := await scores.record(scored):
-        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
-    for position, (fact, body, _) in enumerate(scored):
+        body, region = await _scored(fact, instruments, directory)
         follows = outgoing(
             events.SCORE_RECALCULATED,
             body,
@@ -78,6 +73,12 @@ async def score(
             visibility=fact.envelope.visibility,
             region=body.region,
         )
+        scored.append((fact, follows, region))
+        if position % YIELD_EVERY == YIELD_EVERY - 1:
+            await asyncio.sleep(0)
+    if forks := await scores.record(scored):
+        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
+    for position, (fact, follows, _) in enumerate(scored):
         await publish(follows, cause=fact)
         if position % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)

@@ -1,0 +1,178 @@
+"""What the demo found, for people: on a terminal, or readable in the log of a build."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+DIFFERENCES_SHOWN = 40
+KINDS = {"province": ("Provinsi", "provinces"), "regency": ("Kabupaten", "regencies"), "city": ("Kota", "cities")}
+MINISTRY_INDEX_2023 = "2.79"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A row of standings, as the service answered."""
+
+    kind: str
+    rank: int
+    region: str
+    name: str
+    value: str
+    shown: str
+    predicate: str
+
+    @classmethod
+    def of(cls, kind: str, row: Mapping[str, Any]) -> "Standing":
+        """From the service's JSON."""
+        figure = row["index"]
+        return cls(
+            kind, row["rank"], row["region"], row["name"] or row["region"], figure["value"], figure["shown"],
+            row["predicate"],
+        )  # fmt: skip
+
+    @property
+    def order(self) -> tuple[Fraction, str]:
+        """The highest index first."""
+        return -Fraction(self.value), self.region
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast it went. Waits run from sending a submission to having its score from Kafka, in seconds."""
+
+    events: int
+    seconds: float
+    waits: Sequence[float]
+    at_once: int
+
+
+def heading(out: Console, indonesian: str, english: str) -> None:
+    """Of a section, in both languages."""
+    out.print()
+    out.print(f"[bold]{indonesian}[/bold] · {english}", highlight=False)
+
+
+def show_equality(out: Console, equal: int, of: int, differing: Mapping[str, Sequence[str]]) -> None:
+    """The sentence that the demo is for, and every region that is not as published."""
+    heading(out, "Skor terhadap hasil yang diterbitkan", "scores against the published results of 2023")
+    verdict = f"{equal} of {of} regions equal the published index, domains and predicate"
+    out.print(verdict, style="bold green" if equal == of else "bold red", highlight=False, soft_wrap=True)
+    out.print(
+        "Basis self, level rekonstruksi: level sets that give the published sums, not what the regions answered.",
+        style="dim",
+        soft_wrap=True,
+    )
+    for name in sorted(differing)[:DIFFERENCES_SHOWN]:
+        out.print(f"  {name}: {'; '.join(differing[name])}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if len(differing) > DIFFERENCES_SHOWN:
+        out.print(f"  … and {len(differing) - DIFFERENCES_SHOWN} more", style="red")
+
+
+def show_top(out: Console, rows: Sequence[Standing], *, count: int = 10) -> None:
+    """The highest indices of all kinds; the rank is the one inside the kind."""
+    heading(out, "Sepuluh tertinggi", f"top {count}, basis self, rekonstruksi")
+    table = _table("", "", "index", "predikat", "in its kind")
+    for place, row in enumerate(sorted(rows, key=lambda row: row.order)[:count], start=1):
+        table.add_row(str(place), escape(row.name), row.shown, row.predicate, f"{KINDS[row.kind][0]} {row.rank}")
+    out.print(table)
+
+
+def show_province(out: Console, rows: Sequence[Standing], *, highlighted: str) -> None:
+    """A province and what lies in it, one region pointed at."""
+    heading(out, "Jawa Barat", "West Java, basis self, rekonstruksi")
+    table = _table("", "", "index", "predikat", "")
+    for row in rows:
+        pointed = row.region == highlighted
+        rank = "" if row.kind == "province" else f"{KINDS[row.kind][0]} {row.rank}"
+        style = "bold green" if pointed else None
+        table.add_row(rank, escape(row.name), row.shown, row.predicate, "◄" if pointed else "", style=style)
+    out.print(table)
+
+
+def show_nation(out: Console, summary: Mapping[str, Any], bands: Sequence[str]) -> None:
+    """The summary of all regions beside what the nation set out to reach."""
+    kinds: Mapping[str, Any] = summary["kinds"]
+    aims: Sequence[Mapping[str, Any]] = summary["aims"]
+    heading(out, "Gambaran nasional terhadap sasaran", "the nation against the aim, basis self, rekonstruksi")
+    table = _table("", "index", "sasaran · aim", "Baik +", "sasaran · aim")
+    for kind in (kind for kind in KINDS if kind in kinds):
+        part = kinds[kind]
+        share = Fraction(100 * at_least("Baik", part["predicates"], bands), part["count"])
+        aim = _aim(aims, about="share", kind=kind)
+        table.add_row(
+            f"{part['count']} {KINDS[kind][0]}",
+            part["mean"]["shown"],
+            "",
+            f"{float(share):.1f} %",
+            _against(share, aim),
+        )
+    count = sum(part["count"] for part in kinds.values())
+    mean = sum((Fraction(part["mean"]["value"]) * part["count"] for part in kinds.values()), Fraction(0)) / count
+    good = sum(at_least("Baik", part["predicates"], bands) for part in kinds.values())
+    table.add_section()
+    table.add_row(
+        f"{count} daerah",
+        f"{float(mean):.2f}",
+        _against(mean, _aim(aims, about="index", kind=None)),
+        f"{100 * good / count:.1f} %",
+        "",
+    )
+    out.print(table)
+    for source in dict.fromkeys(aim["source"] for aim in aims):
+        out.print(f"Sasaran · aims: {source}", style="dim", markup=False, highlight=False)
+    out.print(
+        f"The means are computed from these {count} rows. The ministry printed {MINISTRY_INDEX_2023} for 2023; "
+        "its printed averages are not the means of its printed rows, for reasons not known.",
+        style="dim",
+        highlight=False,
+    )
+    out.print("Tindak lanjut · follow-up rate: not measured yet, it comes with the commitment service.", style="dim")
+
+
+def show_pace(out: Console, pace: Pace) -> None:
+    """Rates and waits of this run; `make bench` measures."""
+    heading(out, "Laju", "pace of this run")
+    out.print(
+        f"{pace.events:,} events in {pace.seconds:.1f} s: {pace.events / pace.seconds:,.0f} events per second, "
+        f"while {pace.at_once} regions at a time opened, filled and sent",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"submit → score, from the request sent to the score read from Kafka: "
+        f"p50 {1000 * percentile(pace.waits, 50):.0f} ms, p99 {1000 * percentile(pace.waits, 99):.0f} ms",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def at_least(predicate: str, predicates: Mapping[str, int], bands: Sequence[str]) -> int:
+    """How many have `predicate` or a better one. `bands` are ordered from the best down."""
+    return sum(predicates.get(band, 0) for band in bands[: bands.index(predicate) + 1])
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that at least `percent` % of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def _aim(aims: Sequence[Mapping[str, Any]], *, about: str, kind: str | None) -> Mapping[str, Any] | None:
+    return next((aim for aim in aims if aim["about"] == about and aim["kind"] == kind), None)
+
+
+def _against(value: Fraction, aim: Mapping[str, Any] | None) -> str:
+    if aim is None:
+        return ""
+    wanted = Fraction(aim["value"])
+    unit = " %" if aim["about"] == "share" else ""
+    return f"{aim['value']}{unit} by {aim['due_year']}, {'reached' if value >= wanted else 'not reached'}"
+
+
+def _table(*columns: str) -> Table:
+    return Table(*(Column(name, justify="right" if name == "index" else "left") for name in columns), box=None)

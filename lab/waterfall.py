@@ -1,0 +1,82 @@
+"""One trace as a waterfall: who did what, when, caused by what."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Column, Table
+
+BAR_CHARS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span as the sink tells it; times in nanoseconds."""
+
+    service: str
+    name: str
+    span_id: str
+    parent_id: str | None
+    start_ns: int
+    end_ns: int
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Span":
+        """From the sink's JSON."""
+        return cls(*(told[name] for name in ("service", "name", "span_id", "parent_id", "start_ns", "end_ns")))
+
+
+def missing(spans: Sequence[Span], wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """Which of `wanted`, as (service, pattern of the name), the trace does not have."""
+
+    def there(service: str, pattern: str) -> bool:
+        return any(span.service == service and fnmatchcase(span.name, pattern) for span in spans)
+
+    return [f"{service}: {pattern}" for service, pattern in wanted if not there(service, pattern)]
+
+
+def in_order(spans: Sequence[Span]) -> list[tuple[int, Span]]:
+    """Each span with its depth: children under their cause, the earlier first. Unknown causes count as the outside."""
+    known = {span.span_id for span in spans}
+    children: dict[str | None, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: span.start_ns):
+        children.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+
+    def under(parent: str | None, depth: int) -> Iterable[tuple[int, Span]]:
+        for span in children.get(parent, ()):
+            yield depth, span
+            yield from under(span.span_id, depth + 1)
+
+    return list(under(None, 0))
+
+
+def table(spans: Sequence[Span]) -> Table:
+    """For a screen or a log."""
+    begin, end = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
+    shown = Table(
+        "service",
+        "what",
+        Column("at ms", justify="right"),
+        Column("for ms", justify="right"),
+        Column("", no_wrap=True),
+        box=None,
+    )
+    for depth, span in in_order(spans):
+        shown.add_row(
+            span.service,
+            escape("  " * depth + span.name),
+            f"{(span.start_ns - begin) / 1e6:.1f}",
+            f"{(span.end_ns - span.start_ns) / 1e6:.1f}",
+            bar(span, begin_ns=begin, end_ns=end),
+        )
+    return shown
+
+
+def bar(span: Span, *, begin_ns: int, end_ns: int, chars: int = BAR_CHARS) -> str:
+    """Where the span lies between the begin and the end of the trace; at least one character."""
+    whole = max(1, end_ns - begin_ns)
+    first = min(chars - 1, (span.start_ns - begin_ns) * chars // whole)
+    last = max(first + 1, -(-(span.end_ns - begin_ns) * chars // whole))
+    return "·" * first + "█" * (last - first) + "·" * (chars - last)
