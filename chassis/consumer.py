@@ -36,9 +36,8 @@ from contracts.topics import Topic
 log = structlog.stdlib.get_logger()
 
 B = TypeVar("B", bound=Body)
-REVOKE_WAIT_S = 10.0
-"""On a rebalance a running batch may finish for so long; then it is abandoned, and read again by another worker."""
-STOP_WAIT_S = 20.0
+STOP_WAIT_S = 15.0
+"""A process that is told to end lets running batches finish for so long; the producer gets 5 s after that."""
 START_RETRY_S = 1.0
 
 
@@ -96,13 +95,14 @@ def _bound(reaction: Reaction[B], resources: Mapping[type, object]) -> React[B]:
 
 class _Rebalance(ConsumerRebalanceListener):
     # The base class is written for functions and coroutines alike, and typed for functions only.
-    def __init__(self, intake: Intake[Any]) -> None:
+    def __init__(self, intake: Intake[Any], *, revoke_wait_s: float) -> None:
         self._intake = intake
+        self._revoke_wait_s = revoke_wait_s
 
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, revoked: set[TopicPartition]
     ) -> None:
-        await self._intake.give_up(revoked, wait_s=REVOKE_WAIT_S)
+        await self._intake.give_up(revoked, wait_s=self._revoke_wait_s)
 
     async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -169,8 +169,8 @@ def build_broker(settings: Settings, intakes: Sequence[Intake[Any]], *, service:
             batch_timeout_ms=settings.batch_wait_ms,
             session_timeout_ms=settings.kafka_session_timeout_ms,
             heartbeat_interval_ms=settings.kafka_session_timeout_ms // 3,
-            rebalance_timeout_ms=max(settings.kafka_session_timeout_ms, round(1_500 * REVOKE_WAIT_S)),
-            listener=_Rebalance(intake),
+            rebalance_timeout_ms=max(settings.kafka_session_timeout_ms, round(1_500 * settings.revoke_wait_s)),
+            listener=_Rebalance(intake, revoke_wait_s=settings.revoke_wait_s),
             parser=_whole_batch,
             decoder=_no_body,
         )
@@ -188,7 +188,22 @@ async def start_broker(settings: Settings, intakes: Sequence[Intake[Any]], *, se
             await broker.start()
         except (KafkaError, OSError) as error:
             log.warning("kafka is not there yet", error=repr(error), retry_s=START_RETRY_S)
-            await broker.stop()
+            await stop_broker(broker)
             await asyncio.sleep(START_RETRY_S)
+        except BaseException:
+            await stop_broker(broker)
+            raise
         else:
             return broker
+
+
+async def stop_broker(broker: KafkaBroker) -> None:
+    """Finish running batches, leave the groups.
+
+    Each subscriber by itself, on purpose: while Kafka is away aiokafka's stop ends in CancelledError, after which
+    FastStream's own stop waits for no other subscriber's batch, and does not say so.
+    """
+    ends = await asyncio.gather(*(subscriber.stop() for subscriber in broker.subscribers), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            log.warning("consumer did not stop cleanly", error=repr(end))

@@ -9,10 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.telemetry import Telemetry, remote
 
 UNWATCHED = frozenset({"/livez", "/readyz"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Observe:
-    """ASGI middleware. Routes that do not exist count as one, so that a scan cannot fill the metrics."""
+    """ASGI middleware. Routes and methods that do not exist count as one: a scan cannot fill the metrics."""
 
     def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
         self._app = app
@@ -25,7 +26,7 @@ class Observe:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         traceparent = headers.get(b"traceparent", b"").decode("latin-1") or None
-        method: str = scope["method"]
+        method: str = scope["method"] if scope["method"] in METHODS else "_OTHER"
         status = 500
         began = perf_counter()
 
@@ -57,4 +58,8 @@ def route_of(scope: Scope) -> str:
     """The route's template, such as /assessment/v1/assessments/{assessment_id}."""
     route: Any = scope.get("route")
     path: Any = getattr(route, "path_format", None) or getattr(route, "path", None)
-    return path if isinstance(path, str) else "(none)"
+    if not isinstance(path, str):
+        return "(none)"
+    # FastAPI names the innermost router's own path only (0.163); the prefixes before it hold no parameters.
+    own, whole = path.split("/")[1:], str(scope["path"]).split("/")
+    return "/".join([*whole[: len(whole) - len(own)], *own])

@@ -6,6 +6,8 @@ costs a repeat, never a fact; two relays may race for the same price.
 """
 
 import asyncio
+import json
+import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
+from weakref import WeakValueDictionary
 
 import bson
 import structlog
@@ -40,10 +43,13 @@ OUTBOX_MAX_BYTES = 4_000_000
 REQUESTS_KEPT = 20
 REQUEST_NAMESPACE = UUID("8a0c8f0e-31c5-5a53-9a0e-5b8f6ad7a9d1")
 CAS_ATTEMPTS = 10
+CAS_RETRY_S = 0.004
+"""About a write's time. The mean wait after a lost one is half of it, then doubles, up to 128 ms."""
 HINTS_MAX = 1_000
 ROUND_MAX_AGGREGATES = 100
 SWEEP_EVERY_S = 0.5
-SWEEP_OLDER_THAN_S = 1.0
+SWEEP_OLDER_THAN_S = 3.0
+"""Younger entries are most likely being relayed by a hint; under load that takes longer than a second."""
 BACK_OFF_S = 1.0
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -104,8 +110,8 @@ class Request:
     @classmethod
     def of(cls, *, actor: str, key: str, asked: Sequence[str]) -> "Request":
         """`asked` is all that makes this request differ from another: two callers' keys never meet."""
-        digest = blake2b("\n".join(asked).encode(), digest_size=16).hexdigest()
-        return cls(id=str(uuid5(REQUEST_NAMESPACE, f"{actor}\n{key}")), body_hash=digest)
+        digest = blake2b(json.dumps(list(asked)).encode(), digest_size=16).hexdigest()
+        return cls(id=str(uuid5(REQUEST_NAMESPACE, json.dumps([actor, key]))), body_hash=digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ class Outbox:
         self._epochs = epochs
         self._telemetry = telemetry
         self._hints: asyncio.Queue[str] = asyncio.Queue(HINTS_MAX)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def prepare(self) -> None:
         """Indexes and the sweeper's lease."""
@@ -206,31 +213,40 @@ class Outbox:
         `load` raises what a missing or invisible aggregate deserves, `decide` what a refused command does.
         Raises OutboxFull, Contended, KeyReused.
         """
-        for attempt in range(CAS_ATTEMPTS):
-            before = await load()
-            if replay := _replay(before, request):
-                return replay
-            change = decide(before)
-            entries = _entries(change)
-            pending = before["outbox"] + entries
-            if len(pending) > OUTBOX_MAX_ENTRIES or sum(e["bytes"] for e in pending) > OUTBOX_MAX_BYTES:
-                raise OutboxFull
-            push: Document = {"outbox": {"$each": entries}}
-            if request:
-                push["requests"] = {"$each": [_remembered(request, change.outcome)], "$slice": -REQUESTS_KEPT}
-            crash_point("cas.before")
-            done = await self.aggregates.update_one(
-                {"_id": before["_id"], "version": before["version"]},
-                {"$set": dict(change.set), "$inc": {"version": 1}, "$push": push},
-            )
-            crash_point("cas.after")
-            if done.matched_count:
-                after = {**before, "version": before["version"] + 1, "outbox": pending}
-                _set_paths(after, change.set)
-                self._hint(after)
-                return Done(after, change.outcome)
-            await asyncio.sleep(0.002 * attempt)
+        before = await load()
+        # Here they wait for each other; only between processes does a CAS decide who was first.
+        turn = self._turns.setdefault(before["_id"], asyncio.Lock())
+        waited = turn.locked()
+        async with turn:
+            for attempt in range(CAS_ATTEMPTS):
+                if attempt or waited:
+                    before = await load()
+                if done := _replay(before, request) or await self._write(before, decide(before), request):
+                    return done
+                await asyncio.sleep(random.uniform(0, CAS_RETRY_S * 2 ** min(attempt, 6)))  # noqa: S311 -- no secret
         raise Contended(retry_after_s=1)
+
+    async def _write(self, before: Document, change: Change, request: Request | None) -> Done | None:
+        """The compare-and-set; None when others were first."""
+        entries = _entries(change)
+        pending = before["outbox"] + entries
+        if len(pending) > OUTBOX_MAX_ENTRIES or sum(e["bytes"] for e in pending) > OUTBOX_MAX_BYTES:
+            raise OutboxFull
+        push: Document = {"outbox": {"$each": entries}}
+        if request:
+            push["requests"] = {"$each": [_remembered(request, change.outcome)], "$slice": -REQUESTS_KEPT}
+        crash_point("cas.before")
+        done = await self.aggregates.update_one(
+            {"_id": before["_id"], "version": before["version"]},
+            {"$set": dict(change.set), "$inc": {"version": 1}, "$push": push},
+        )
+        crash_point("cas.after")
+        if not done.matched_count:
+            return None
+        after = {**before, "version": before["version"] + 1, "outbox": pending}
+        _set_paths(after, change.set)
+        self._hint(after)
+        return Done(after, change.outcome)
 
     def _hint(self, document: Document) -> None:
         if document["outbox"] and not self._hints.full():

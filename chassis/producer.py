@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from chassis.settings import Settings
 
@@ -18,6 +18,7 @@ log = structlog.stdlib.get_logger()
 
 START_RETRY_S = 1.0
 BATCH_MAX_BYTES = 256 * 1024
+CLOSE_WAIT_S = 5.0
 Sent = asyncio.Future[Any]
 
 
@@ -52,6 +53,7 @@ class Producer:
         self._service = service
         self._client: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def _started(self) -> AIOKafkaProducer:
         if self._client is None:
@@ -87,35 +89,48 @@ class Producer:
         client = await self._started()
         try:
             return await client.send(topic, value, key=key, headers=headers)
+        except KafkaTimeoutError as error:
+            # Its buffer is full because Kafka is away; it is not broken. A new client each time would fill another.
+            raise KafkaDown(f"sending to {topic}") from error
         except (KafkaError, OSError) as error:
-            await self.renew()
+            self._put_aside(client)
             raise KafkaDown(f"sending to {topic}") from error
 
     async def wait(self, sent: list[Sent]) -> None:
         """Until all are acknowledged. Raises KafkaDown when any is not; all may be sent again."""
+        client = self._client
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             # Cancelled: another task put the client aside while this one waited.
             if isinstance(outcome, KafkaError | OSError | asyncio.CancelledError):
-                await self.renew()
+                self._put_aside(client)
                 raise KafkaDown("waiting for acknowledgements") from outcome
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def renew(self) -> None:
-        """Put the client aside: after some errors an idempotent producer never sends again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await self._close(client)
+    def _put_aside(self, client: AIOKafkaProducer | None) -> None:
+        """Never send with this one again: after some errors an idempotent producer can't. Others may wait for what it
+        still holds, so it closes when that is sent; whoever was first has put the next one in its place already.
+        """
+        if client is not None and client is self._client:
+            self._client = None
+            closing = asyncio.create_task(self._close(client))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Send what is enqueued, then close."""
-        await self.renew()
+        """Send what is enqueued, then close; after CLOSE_WAIT_S without."""
+        self._put_aside(self._client)
+        if self._closing:
+            _, unsent = await asyncio.wait(self._closing, timeout=CLOSE_WAIT_S)
+            for closing in unsent:
+                # Whatever it still holds is in an outbox or before an uncommitted offset, and comes again.
+                log.warning("producer stops before all is sent")
+                closing.cancel()
 
     @staticmethod
     async def _close(client: AIOKafkaProducer) -> None:
         try:
-            await asyncio.wait_for(client.stop(), timeout=5)
-        except (KafkaError, OSError, TimeoutError) as error:
-            # Whatever it still held is in an outbox or before an uncommitted offset, and comes again.
+            await client.stop()
+        except (KafkaError, OSError) as error:
             log.warning("producer did not close cleanly", error=repr(error))

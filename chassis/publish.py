@@ -57,7 +57,8 @@ class Publish:
     def spans(self, facts: Sequence[Fact[Any]], *, topic: str, group: str) -> Generator[None]:
         """A consumer span for each sampled record, its cause's child; others cost nothing."""
         for fact in facts:
-            if fact.traceparent and is_sampled(fact.traceparent):
+            # Once for a fact that is twice in the batch.
+            if fact.traceparent and is_sampled(fact.traceparent) and fact.traceparent not in self._spans:
                 self._spans[fact.traceparent] = self._telemetry.tracer.start_span(
                     f"process {topic}",
                     context=remote(fact.traceparent),
@@ -72,6 +73,10 @@ class Publish:
                 )
         try:
             yield
+        except Exception as error:
+            for span in self._spans.values():
+                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
         finally:
             for span in self._spans.values():
                 span.end()

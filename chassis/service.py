@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from chassis import body, health, problems, ratelimit, telemetry
 from chassis.auth import Tokens, actor_in
 from chassis.catchup import CatchUp
-from chassis.consumer import Reactions, start_broker
+from chassis.consumer import Reactions, start_broker, stop_broker
 from chassis.deadletters import DeadLetters
 from chassis.epochs import Epochs
 from chassis.intake import Intake, Toolbox
@@ -105,7 +105,7 @@ def service(
         async with AsyncExitStack() as stack:
             stack.callback(watch.provider.shutdown)
             client, database = connect(settings, service=name)
-            stack.callback(client.close)
+            stack.push_async_callback(asyncio.to_thread, client.close)  # it tells the server, and waits
             producer = Producer(settings, service=name)
             stack.push_async_callback(producer.stop)
             directory = Directory.load(settings.regions_file)
@@ -179,8 +179,8 @@ class OutcomeUnknown(Unavailable):
     """A change whose answer from the database was lost: it may have been made."""
 
     detail = (
-        "The database does not answer, so it is not known whether the change was made. After `Retry-After` seconds send "
-        "the very same request again, with the same `Idempotency-Key` if it had one: nothing is done twice."
+        "The database does not answer, so it is not known whether the change was made. After `Retry-After` seconds "
+        "send the very same request again, with the same `Idempotency-Key` if it had one: nothing is done twice."
     )
     detail_id = (
         "Basis data tidak menjawab, sehingga belum diketahui apakah perubahan sudah tersimpan. Setelah `Retry-After` "
@@ -217,7 +217,7 @@ class _Consumers:
             starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         if self._broker:
-            await self._broker.stop()
+            await stop_broker(self._broker)
 
 
 class _Preparable(Protocol):

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """Records handled together. Higher: more per second, more to repeat after a crash."""
     batch_wait_ms: Annotated[int, Field(ge=1, le=1_000)] = 10
     """How long an idle consumer waits for records before it asks again."""
+    revoke_wait_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """When partitions go to another worker, a running batch may finish for so long, then it is abandoned."""
     stand_still_s: Annotated[float, Field(gt=0)] = 30.0
     """How long a consumer that every record fails in stands still before it tries one more batch."""
 

@@ -159,6 +159,18 @@ def score(
 
 
 @app.command()
+def env(directory: At = system.DIRECTORY) -> None:
+    """Print where the services are, for a shell: ASSESSMENT=…, SCORING=….
+
+    `eval "$(livinglab env)"`
+    """
+    with in_words():
+        for name in system.SERVICES:
+            address = system.address_of(name, directory)
+            out.print(f"export {name.upper()}={address}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def token(
     org: Annotated[str, typer.Option(help="Region code (32.11) or institution (kemenpanrb).")],
     role: Annotated[list[Role], typer.Option(help="May be given several times.")],

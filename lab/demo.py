@@ -37,6 +37,7 @@ WEST_JAVA, SUMEDANG = "32", "32.11"
 FAKTA = "Rekonstruksi dari hasil yang diterbitkan KemenPANRB; bukan jawaban daerah."
 AT_ONCE = 16
 TIMEOUT_S = 30.0
+KEEP_ALIVE_S = 2.0
 SCORES_WITHIN_S = 120.0
 READABLE_WITHIN_S = 30.0
 POLL_S = 0.1
@@ -85,7 +86,7 @@ async def _run(running: system.System, out: Console) -> None:
         findings.show_nation(out, summary, bands)
         spans = await _trace(access.http, running, trace_id)
         findings.heading(out, "Satu jejak", "one trace: Sumedang's submission, from HTTP to score.recalculated")
-        out.print(waterfall.table(spans))
+        out.print(waterfall.table(spans, width=out.width))
     waits = [arrived[name].at - sent_at for name, sent_at in sent.items()]
     seconds = max(score.at for score in arrived.values()) - min(sent.values())
     findings.show_pace(out, Pace(len(sent) + len(arrived), seconds, waits, AT_ONCE))
@@ -95,7 +96,9 @@ async def _run(running: system.System, out: Console) -> None:
 
 @asynccontextmanager
 async def _access(running: system.System) -> AsyncGenerator[Access]:
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
+    # uvicorn closes what was idle for 5 s, as long as httpx keeps it: whoever sends just then loses the request.
+    limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE_S)
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, trust_env=False) as http:
         yield Access(http, running.environment["OIDC_ISSUER"], running.services)
 
 

@@ -171,7 +171,7 @@ def _against(value: Fraction, aim: Mapping[str, Any] | None) -> str:
         return ""
     wanted = Fraction(aim["value"])
     unit = " %" if aim["about"] == "share" else ""
-    return f"{aim['value']}{unit} by {aim['due_year']}, {'reached' if value >= wanted else 'not reached'}"
+    return f"{aim['value']}{unit} by {aim['due_year']}: {'reached' if value >= wanted else 'not yet'}"
 
 
 def _table(*columns: str) -> Table:

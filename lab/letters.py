@@ -94,7 +94,7 @@ def sheet(letter: Document) -> list[tuple[str, str]]:
         ("waits for", letter["reference"] or "nothing"),
         ("recorded at", f"{letter['recorded_at']:%Y-%m-%d %H:%M:%S.%f}Z"),
         ("set aside at", f"{letter['set_aside_at']:%Y-%m-%d %H:%M:%S.%f}Z"),
-        ("trace", (letter["traceparent"] or "--").split("-")[1] or "none"),
+        ("trace", (letter["traceparent"] or "").partition("-")[2].partition("-")[0] or "none"),
         ("key", _text(letter["key"])),
     ]
     lines += [(f"header {name}", _text(value)) for name, value in letter["headers"]]

@@ -15,8 +15,7 @@ from lab.parts.process import ports, repository_root, terminate
 from lab.state import Broker, Running, State
 
 SERVICES = ("assessment", "scoring")
-DIRECTORY = Path(os.environ.get("LIVINGLAB_HOME") or repository_root() / ".livinglab")
-"""State, logs and data of `livinglab up`; LIVINGLAB_HOME puts them elsewhere."""
+DIRECTORY = repository_root() / ".livinglab"
 STOPS_WITHIN_S = 15
 
 # Which part gives which address. One that is in the environment already wins, and the part is not started.

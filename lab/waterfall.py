@@ -8,7 +8,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Column, Table
 
-BAR_CHARS = 36
+NAME_MAX_CHARS = 34
+BAR_MAX_CHARS, BAR_MIN_CHARS = 36, 10
+BESIDE_BAR_CHARS = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ def in_order(spans: Sequence[Span]) -> list[tuple[int, Span]]:
     return list(under(None, 0))
 
 
-def table(spans: Sequence[Span]) -> Table:
-    """For a screen or a log."""
+def table(spans: Sequence[Span], *, width: int) -> Table:
+    """For a screen or a log of this many columns; 80 suffice."""
+    chars = max(BAR_MIN_CHARS, min(BAR_MAX_CHARS, width - BESIDE_BAR_CHARS))
     begin, end = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
     shown = Table(
         "service",
@@ -66,15 +69,24 @@ def table(spans: Sequence[Span]) -> Table:
     for depth, span in in_order(spans):
         shown.add_row(
             span.service,
-            escape("  " * depth + span.name),
+            escape("  " * depth + shortened(span.name)),
             f"{(span.start_ns - begin) / 1e6:.1f}",
             f"{(span.end_ns - span.start_ns) / 1e6:.1f}",
-            bar(span, begin_ns=begin, end_ns=end),
+            bar(span, begin_ns=begin, end_ns=end, chars=chars),
         )
     return shown
 
 
-def bar(span: Span, *, begin_ns: int, end_ns: int, chars: int = BAR_CHARS) -> str:
+def shortened(name: str, *, chars: int = NAME_MAX_CHARS) -> str:
+    """A long route by its last parts, as many as fit: POST …/{assessment_id}/submission."""
+    method, _, path = name.partition(" ")
+    parts = path.split("/")
+    while len(f"{method} …/{'/'.join(parts)}") > chars and len(parts) > 1:
+        parts = parts[1:]
+    return name if len(name) <= chars else f"{method} …/{'/'.join(parts)}"
+
+
+def bar(span: Span, *, begin_ns: int, end_ns: int, chars: int) -> str:
     """Where the span lies between the begin and the end of the trace; at least one character."""
     whole = max(1, end_ns - begin_ns)
     first = min(chars - 1, (span.start_ns - begin_ns) * chars // whole)

@@ -13,6 +13,10 @@ from lab import system
 from tests.acting import Region, Tokens
 
 
+# uvicorn drops an idle connection after 5 s, as httpx does: whoever is second finds it gone.
+LIMITS = httpx.Limits(keepalive_expiry=2)
+
+
 @pytest.fixture(scope="session")
 def living_lab(tmp_path_factory: pytest.TempPathFactory) -> Generator[system.System]:
     """Everything as processes of its own, as `livinglab up` starts it."""
@@ -31,14 +35,18 @@ def tokens(living_lab: system.System) -> Tokens:
 @pytest.fixture(scope="session")
 async def assessment(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
     """The assessment service, over HTTP."""
-    async with httpx.AsyncClient(base_url=f"{living_lab.services['assessment']}/assessment/v1", timeout=20) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{living_lab.services['assessment']}/assessment/v1", timeout=20, limits=LIMITS
+    ) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 async def scoring(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
     """The scoring service, over HTTP."""
-    async with httpx.AsyncClient(base_url=f"{living_lab.services['scoring']}/scoring/v1", timeout=20) as client:
+    async with httpx.AsyncClient(
+        base_url=f"{living_lab.services['scoring']}/scoring/v1", timeout=20, limits=LIMITS
+    ) as client:
         yield client
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -35,6 +36,8 @@ from services.scoring.summary import Part, Summary
 
 PUBLIC_FLAG = "public"
 SUMMARY_LEASE_S = 30.0
+NATION_LEASE_S = 2.0
+"""Also the pause until a nation's summary is derived again while provinces under it are still to be derived."""
 NOT_SHOWN = {"digest": 0, "order": 0}
 
 
@@ -106,6 +109,7 @@ class Scores:
         self._history = parts.collection("history")
         self._current = parts.collection("current")
         self._summaries = parts.collection("summaries")
+        self._nations = parts.collection("nations")
 
     async def prepare(self) -> None:
         """Indexes for a region's history, for standings, and for summaries that are due."""
@@ -122,6 +126,7 @@ class Scores:
             self._summaries,
             [IndexModel("due_at", name="due", sparse=True), IndexModel([("cycle", 1), ("province", 1)], name="cycle")],
         )
+        await ensure_indexes(self._nations, [IndexModel("due_at", name="due", sparse=True)])
 
     # What the worker writes
 
@@ -143,13 +148,17 @@ class Scores:
         await raise_marks(self._summaries, Counter(name for name, _ in scopes), dict(scopes))
         return []
 
-    async def claim_summary(self) -> Document | None:
-        """A province's summary that has to be derived anew; None when none is due."""
-        return await claim_due(self._summaries, {"raised": {"$gt": 0}}, lease_s=SUMMARY_LEASE_S)
+    async def derive_province(self) -> bool:
+        """Count the regions of a province and cycle that is due, once, whatever number of facts raised its mark.
 
-    async def derive_summary(self, claimed: Document) -> None:
-        """Count a province's regions of a cycle once, whatever number of facts raised its mark."""
-        scope = {"cycle": claimed["cycle"], "province": claimed["province"], "scores.self.index": {"$exists": True}}
+        Returns whether one was due. The nation's mark is raised before the province's is cleared: whoever dies between
+        them does both again.
+        """
+        claimed = await claim_due(self._summaries, {"raised": {"$gt": 0}}, lease_s=SUMMARY_LEASE_S)
+        if claimed is None:
+            return False
+        cycle = claimed["cycle"]
+        scope = {"cycle": cycle, "province": claimed["province"], "scores.self.index": {"$exists": True}}
         counted = await aggregate(
             self._current,
             [
@@ -173,7 +182,45 @@ class Scores:
             {**group["_id"], "count": group["count"], "total": Decimal128(str(group["total"]))} for group in counted
         ]
         as_of = max((group["as_of"] for group in counted), default=None)
+        await raise_marks(self._nations, {cycle: 1}, {cycle: {}})
         await clear_mark(self._summaries, claimed, {"groups": groups, "as_of": as_of})
+        return True
+
+    async def derive_nation(self) -> bool:
+        """Merge the provinces' histograms of a cycle that is due; returns whether one was due.
+
+        At write and not at read: 38 full histograms take 50 times as long to read as the one that they add up to.
+        """
+        claimed = await claim_due(self._nations, {"raised": {"$gt": 0}}, lease_s=NATION_LEASE_S)
+        if claimed is None:
+            return False
+        cycle = claimed["_id"]
+        # Asked before anything is counted: a province that is clear here is counted with what cleared it.
+        unsettled = await self._summaries.find_one({"cycle": cycle, "raised": {"$gt": 0}}, {"_id": 1})
+        same = {"kind": "$groups.kind", "shown": "$groups.shown", "predicate": "$groups.predicate"}
+        merged = await aggregate(
+            self._summaries,
+            [
+                {"$match": {"cycle": cycle}},
+                {"$unwind": "$groups"},
+                {
+                    "$group": {
+                        "_id": same,
+                        "count": {"$sum": "$groups.count"},
+                        "total": {"$sum": "$groups.total"},
+                        "as_of": {"$max": "$as_of"},
+                    }
+                },
+                {"$sort": {"_id": 1}},
+            ],
+        )
+        groups = [{**group["_id"], "count": group["count"], "total": group["total"]} for group in merged]
+        result = {"groups": groups, "as_of": max((group["as_of"] for group in merged), default=None)}
+        if unsettled:  # it stays claimed, and comes up again when the lease is over
+            await self._nations.update_one({"_id": cycle, "claim": claimed["claim"]}, {"$set": result})
+        else:
+            await clear_mark(self._nations, claimed, result)
+        return True
 
     # What readers ask; each asks as somebody
 
@@ -209,14 +256,18 @@ class Scores:
         page = self._current.find({"$and": clauses}, {"digest": 0}).sort([("order.self", -1), ("_id", 1)])
         return await page.limit(limit).to_list(None)
 
-    async def summaries(self, cycle: str, *, viewer: Viewer, province: str | None) -> list[Summary]:
-        """The summaries of a cycle's provinces, or of one, as far as the viewer sees all their regions."""
-        where: Document = {"cycle": cycle} | ({"province": province} if province else {})
+    async def summary_of_province(self, cycle: str, province: str, *, viewer: Viewer) -> Summary:
+        """A province's summary; empty unless the viewer sees all its regions."""
         visible = filter_of(viewer.reach(Depth.SCORES), public=None, region="province")
-        found = await self._summaries.find({"$and": [where, visible]}).to_list(None)
-        return [_summary(document) for document in found]
+        found = await self._summaries.find_one({"$and": [{"cycle": cycle, "province": province}, visible]})
+        return _summary(found or {})
 
-    async def summary_of(self, cycle: str, regions: frozenset[str], *, viewer: Viewer) -> Summary:
+    async def summary_of_nation(self, cycle: str, *, viewer: Viewer) -> Summary:
+        """The nation's summary; empty unless the viewer sees all regions."""
+        found = await self._nations.find_one({"$and": [{"_id": cycle}, filter_of(viewer.scores, public=None)]})
+        return _summary(found or {})
+
+    async def summary_of_group(self, cycle: str, regions: frozenset[str], *, viewer: Viewer) -> Summary:
         """The summary of a small group, counted when asked: a group crosses provinces. The caller bounds it."""
         where = {"cycle": cycle, "region": {"$in": sorted(regions)}, "scores.self.index": {"$exists": True}}
         found = await self._current.find({"$and": [where, _visible(viewer)]}).to_list(None)
@@ -278,7 +329,8 @@ def _summary(document: Document) -> Summary:
         for group in groups:
             shown[group["shown"]] += group["count"]
             predicates[group["predicate"]] += group["count"]
-        total = sum((Fraction(str(group["total"])) for group in groups), Fraction(0))
-        parts[kind] = Part(kind, shown, predicates, total)
+        # Decimals of 10 places add up exactly within the context's 28 digits, ten times faster than fractions.
+        total = sum((group["total"].to_decimal() for group in groups), Decimal(0))
+        parts[kind] = Part(kind, shown, predicates, Fraction(total))
     as_of: datetime | None = document.get("as_of")
     return Summary(parts, as_of)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from chassis.deadletters import DeadLetters
 from chassis.intake import Fork
@@ -17,11 +18,13 @@ from contracts.regions import Directory, Kind, Region, UnknownGroup
 from contracts.scoring import ScoreRecalculated
 from services.scoring.domain import RULE, LevelOffScale, UnknownIndicator, scores
 from services.scoring.store import Instruments, Place, Scores
-from services.scoring.summary import Summary, merge
+from services.scoring.summary import Summary
 
 YIELD_EVERY = 25
 """Facts scored before the event loop gets its turn: about 3 ms."""
 SUMMARY_IDLE_S = 0.25
+SUMMARY_PAUSE = 9
+"""After a derivation the pause, as a multiple of its time: under a flood summaries fall behind, scores do not."""
 
 
 class UnknownScope(Problem):
@@ -112,11 +115,10 @@ async def _scored(
 async def derive_summaries(scores: Scores) -> None:
     """For ever: derive the summaries whose marks are due. Several workers share them by leases."""
     while True:
-        claimed = await scores.claim_summary()
-        if claimed is None:
-            await asyncio.sleep(SUMMARY_IDLE_S)
-        else:
-            await scores.derive_summary(claimed)
+        began = monotonic()
+        province, nation = await scores.derive_province(), await scores.derive_nation()
+        took_s = monotonic() - began
+        await asyncio.sleep(SUMMARY_PAUSE * took_s if province or nation else SUMMARY_IDLE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +197,12 @@ async def summary(
         members = _group(directory, group)
         if not (isinstance(reach, National) or (isinstance(reach, Regions) and members <= reach.codes)):
             raise NotFound
-        return await scores.summary_of(cycle, members, viewer=viewer)
+        return await scores.summary_of_group(cycle, members, viewer=viewer)
     if province is not None:
         code = _province(directory, province)
         if not (isinstance(reach, National) or (isinstance(reach, Regions) and code in reach.codes)):
             raise NotFound
-        return merge(await scores.summaries(cycle, viewer=viewer, province=code))
+        return await scores.summary_of_province(cycle, code, viewer=viewer)
     if not isinstance(reach, National):
         raise NotFound
-    return merge(await scores.summaries(cycle, viewer=viewer, province=None))
+    return await scores.summary_of_nation(cycle, viewer=viewer)

@@ -98,12 +98,14 @@ class Facts:
         revision: int = 1,
         size: int = 1,
         tool: str | None = None,
-        visibility: Visibility = Visibility.SUPERVISED,
+        at: datetime = AT,
     ) -> OutgoingFact:
         """A thing was made."""
         event = EventType("thing.made", self.things, Thing, "test", "A thing was made.")
         body = Thing(thing=name, size=size, tool=tool)
-        return outgoing(event, body, key=name, revision=revision, time=AT, visibility=visibility, region="32.11")
+        return outgoing(
+            event, body, key=name, revision=revision, time=at, visibility=Visibility.SUPERVISED, region="32.11"
+        )
 
     def praise(self, fact: Fact[Thing]) -> OutgoingFact:
         """What the projection publishes of a thing."""

@@ -20,7 +20,7 @@ def script_of(document: Path) -> str:
 
 @pytest.mark.real
 def test_the_readmes_commands_do_what_it_says(tmp_path: Path) -> None:
-    environment = os.environ | {"LIVINGLAB_HOME": str(tmp_path / "home")}
+    environment = os.environ | {"LIVINGLAB_DIRECTORY": str(tmp_path / "home")}
     try:
         told = subprocess.run(
             ["bash", "-c", script_of(ROOT / "README.md")],
@@ -37,7 +37,7 @@ def test_the_readmes_commands_do_what_it_says(tmp_path: Path) -> None:
     assert '"status":"draft"' in told.stdout
     assert '"level":"4"' in told.stdout
     assert '"code": "incomplete"' in told.stdout
-    assert '"index": {"value": "3", "shown": "3.00"}' in told.stdout
+    assert '"index":{"value":"3","shown":"3.00"}' in told.stdout
 
 
 def test_every_link_inside_the_documents_leads_somewhere() -> None:

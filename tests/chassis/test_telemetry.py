@@ -1,0 +1,344 @@
+"""What an operator sees is an interface: logs without secrets, metrics by name, one trace across outbox and Kafka."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import structlog
+from opentelemetry import trace
+from prometheus_client.parser import text_string_to_metric_families
+from pymongo.errors import PyMongoError
+
+from chassis import telemetry
+from chassis.settings import Settings
+from chassis.store import connect, ping
+from chassis.telemetry import is_sampled, remote, traceparent_of, watch_loop
+from contracts import events
+from contracts.fact import fact_id
+from lab.system import System
+from tests.acting import DEADLINE_S, Region, Tokens, key
+
+IDS = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
+
+# Traceparents
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "sampled"),
+    [
+        (f"00-{IDS}-01", True),
+        (f"00-{IDS}-03", True),  # sampled, and the id is random (W3C trace context, level 2)
+        (f"00-{IDS}-ff", True),
+        (f"00-{IDS}-00", False),
+        (f"00-{IDS}-02", False),
+        ("", False),
+        ("nonsense", False),
+        (None, False),
+    ],
+)
+def test_whether_a_trace_is_kept_is_the_last_bit_of_its_flags(traceparent: str | None, sampled: bool) -> None:
+    assert is_sampled(traceparent) is sampled
+
+
+def test_what_a_span_hands_on_makes_its_holder_a_child() -> None:
+    watch = telemetry.start(Settings(traces_sample_ratio=1), service="test")
+    with watch.tracer.start_as_current_span("cause") as cause:
+        handed = traceparent_of(cause)
+    assert is_sampled(handed)
+    context = trace.get_current_span(remote(handed)).get_span_context()
+    assert (context.trace_id, context.span_id) == (cause.get_span_context().trace_id, cause.get_span_context().span_id)
+    watch.provider.shutdown()
+
+
+async def test_an_event_loop_that_is_blocked_shows() -> None:
+    watch = telemetry.start(Settings(), service="test")
+    watching = asyncio.create_task(watch_loop(watch.metrics))
+
+    def lag() -> float:
+        (family,) = watch.metrics.loop_lag.collect()
+        return family.samples[0].value
+
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + telemetry.LOOP_LAG_PERIOD_S + 0.15
+    while loop.time() < end:  # as a long computation does
+        pass
+    await asyncio.sleep(0.01)
+    assert lag() >= 0.1
+    watching.cancel()
+    watch.provider.shutdown()
+
+
+# Logs
+
+
+@pytest.fixture
+def log(logs_as_they_were: None, capsys: pytest.CaptureFixture[str]) -> structlog.stdlib.BoundLogger:
+    telemetry.configure_logs(Settings(), service="test")
+    return structlog.stdlib.get_logger(f"test.{uuid4().hex}")
+
+
+def test_a_log_line_is_one_json_object_with_the_trace_it_belongs_to(
+    log: structlog.stdlib.BoundLogger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = telemetry.start(Settings(traces_sample_ratio=1), service="test")
+    with watch.tracer.start_as_current_span("request") as span:
+        log.warning("two\nlines", number=7)
+        logging.getLogger("a.library").error("failed: %s", "why", extra={"attempt": 2})
+    log.info("outside")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        log.exception("failed")
+    ours, library, outside, failed = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (ours["service"], ours["level"], ours["event"], ours["number"]) == ("test", "warning", "two\nlines", 7)
+    for line in (ours, library):
+        assert line["trace_id"] == f"{span.get_span_context().trace_id:032x}"
+        assert line["span_id"] == f"{span.get_span_context().span_id:016x}"
+    assert (library["event"], library["logger"], library["attempt"]) == ("failed: why", "a.library", 2)
+    assert "trace_id" not in outside
+    assert "ValueError: broken" in failed["exception"]
+    watch.provider.shutdown()
+
+
+async def test_errors_of_the_database_do_not_tell_its_password(
+    log: structlog.stdlib.BoundLogger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings.model_validate(
+        {
+            "mongodb_uri": "mongodb://somebody:s3cr3t-w0rd@127.0.0.1:9/?serverSelectionTimeoutMS=100",
+            "mongodb_timeout_ms": 100,
+            "kafka_sasl_password": "s3cr3t-w0rd",
+        }
+    )
+    client, database = connect(settings, service="test")
+    try:
+        await ping(database)
+    except PyMongoError as error:
+        log.warning("down", error=repr(error), settings=settings, exc_info=error)
+    client.close()
+    told = capsys.readouterr().out
+    assert "127.0.0.1:9" in told
+    assert "s3cr3t-w0rd" not in told
+
+
+@pytest.mark.real
+async def test_the_logs_of_the_running_services_hold_json_and_no_secret(
+    living_lab: System, region: Region, tokens: Tokens
+) -> None:
+    await region.open()
+    await region.fill(3)
+    await region.submit()
+    await region.score()
+    forged = tokens("32.11", "penanggung-jawab")["Authorization"][:-4] + "AAAA"
+    for client in (region.assessment, region.scoring):
+        for header in (region.headers["Authorization"], forged, "Bearer nonsense", "Basic c29tZWJvZHk6czNjcjN0"):
+            await client.get(f"/nowhere?token={header[-40:]}", headers={"Authorization": header})
+            await client.get(region.address, headers={"Authorization": header})
+    secrets = [region.headers["Authorization"].removeprefix("Bearer "), forged[-43:], "c29tZWJvZHk6czNjcjN0"]
+    for service in ("assessment", "scoring"):
+        lines = living_lab.parts[service].log.read_text().splitlines()
+        assert lines
+        for line in lines:
+            told = json.loads(line)
+            assert {"service", "event", "level", "logger", "timestamp", "process"} <= told.keys(), line
+            assert told["service"] == service
+        text = "\n".join(lines)
+        for secret in (*secrets, living_lab.environment["MONGODB_URI"], "mongodb://"):
+            assert secret not in text
+
+
+# Metrics
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A metric: its labels, and which services show it when all goes well. In trouble any worker may show the rest."""
+
+    kind: str
+    labels: frozenset[str]
+    shown_by: frozenset[str]
+
+
+def signal(kind: str, labels: str, shown_by: str) -> Signal:
+    return Signal(kind, frozenset(labels.split()), frozenset(shown_by.split()))
+
+
+SIGNALS = {
+    "livinglab_http_requests": signal("counter", "method route status", "assessment scoring"),
+    "livinglab_http_request_seconds": signal("histogram", "method route le", "assessment scoring"),
+    "livinglab_event_loop_lag_seconds": signal("gauge", "", "assessment scoring"),
+    "livinglab_outbox_relayed": signal("counter", "destination", "assessment"),
+    "livinglab_outbox_pending_aggregates": signal("gauge", "", "assessment scoring"),
+    "livinglab_outbox_oldest_seconds": signal("gauge", "", "assessment scoring"),
+    "livinglab_consumer_records": signal("counter", "group outcome", "scoring"),
+    "livinglab_consumer_batch_records": signal("histogram", "group le", "scoring"),
+    "livinglab_consumer_batch_seconds": signal("histogram", "group le", "scoring"),
+    "livinglab_consumer_lag_records": signal("gauge", "group", "scoring"),
+    "livinglab_consumer_lag_seconds": signal("gauge", "group", "scoring"),
+    "livinglab_consumer_held_records": signal("gauge", "group", "scoring"),
+    "livinglab_consumer_stopped": signal("gauge", "group reason", ""),
+    "livinglab_dead_letters": signal("counter", "group code", ""),
+    "livinglab_dead_letters_open": signal("gauge", "", "assessment scoring"),
+}
+SELDOM = frozenset({"livinglab_consumer_stopped", "livinglab_dead_letters"})
+
+
+async def scraped(living_lab: System, service: str) -> dict[str, Any]:
+    """Name → the family, as Prometheus reads it."""
+    address = f"http://127.0.0.1:{living_lab.parts[service].env['METRICS_PORT']}/metrics"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(address)).text
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("service", ["assessment", "scoring"])
+async def test_each_service_shows_the_metrics_of_the_table_and_no_others(
+    living_lab: System, region: Region, service: str
+) -> None:
+    await region.open()
+    await region.fill(3)
+    await region.submit()
+    await region.score()
+    async with asyncio.timeout(DEADLINE_S):  # some are measured once a second
+        while True:
+            families = await scraped(living_lab, service)
+            shown = {name for name, family in families.items() if family.samples} - SELDOM
+            if shown >= {name for name, one in SIGNALS.items() if service in one.shown_by}:
+                break
+            await asyncio.sleep(0.1)
+    assert {name: family.type for name, family in families.items()} == {n: s.kind for n, s in SIGNALS.items()}
+    assert shown == {name for name, one in SIGNALS.items() if service in one.shown_by}
+    for name, family in families.items():
+        for sample in family.samples:
+            assert sample.labels.keys() <= SIGNALS[name].labels, sample
+        assert family.documentation
+
+
+@pytest.mark.real
+async def test_rate_errors_and_duration_are_by_route_and_a_scan_adds_one(living_lab: System, region: Region) -> None:
+    async def counted() -> dict[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = {}
+        for sample in (await scraped(living_lab, "assessment"))["livinglab_http_requests"].samples:
+            if sample.name.endswith("_total"):
+                series = (sample.labels["route"], sample.labels["status"])
+                found[series] = found.get(series, 0) + sample.value
+        return found
+
+    before = await counted()
+    for n in range(5):
+        await region.assessment.get(f"http://{region.assessment.base_url.netloc.decode()}/scan-{n}.php")
+    await region.open()
+    await region.read()
+    await region.assessment.get(f"{region.address}x", headers=region.headers)
+    after = await counted()
+    one = "/assessment/v1/assessments/{assessment_id}"
+    grown = {series: after[series] - before.get(series, 0) for series in after}
+    assert grown[("(none)", "404")] == 5
+    assert (grown[one, "200"], grown[one, "404"]) == (1, 1)
+    assert grown["/assessment/v1/assessments", "201"] == 1
+    routes = {route for route, _ in after}
+    assert not [route for route in routes if "scan" in route or "spbe-2022" in route]
+
+
+# Traces
+
+
+@dataclass(frozen=True)
+class Sink:
+    """The trace sink of the running lab."""
+
+    address: str
+
+    async def trace(self, trace_id: str, *, spans: int) -> list[Mapping[str, Any]]:
+        """The spans of a trace, once there are so many."""
+        found: list[Mapping[str, Any]] = []
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as client:
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    while len(found) < spans:
+                        await asyncio.sleep(0.05)
+                        answer = await client.get(f"/traces/{trace_id}")
+                        found = answer.json() if answer.status_code == 200 else []
+            except TimeoutError as error:
+                names = [(span["service"], span["name"]) for span in found]
+                raise AssertionError(f"trace {trace_id} has only {names}") from error
+        return found
+
+
+@pytest.fixture
+def sink(living_lab: System) -> Sink:
+    return Sink(living_lab.environment["OTEL_EXPORTER_OTLP_ENDPOINT"])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("flags", ["01", "03"])
+async def test_one_trace_leads_from_the_request_through_outbox_and_kafka_to_the_published_score(
+    region: Region, sink: Sink, flags: str
+) -> None:
+    await region.open()
+    await region.fill(3)
+    trace_id, caller = uuid4().hex, uuid4().hex[:16]
+    submitted = await region.submit(traceparent=f"00-{trace_id}-{caller}-{flags}")
+    assert submitted.status_code == 200, submitted.text
+    spans = await sink.trace(trace_id, spans=4)
+    found = {(span["service"], span["name"], span["kind"]): span for span in spans}
+    chain = [
+        ("assessment", "POST /assessment/v1/assessments/{assessment_id}/submission", "server"),
+        ("assessment", "publish livinglab.assessment", "producer"),
+        ("scoring", "process livinglab.assessment", "consumer"),
+        ("scoring", "publish livinglab.score", "producer"),
+    ]
+    assert set(found) == set(chain)
+    parent = caller
+    for link in chain:
+        assert found[link]["parent_id"] == parent, link
+        parent = found[link]["span_id"]
+    assert len(spans) == 4
+    submission = fact_id(aggregate=region.id, revision=1, rule=0, type=events.ASSESSMENT_SUBMITTED.type)
+    told = {name: span["attributes"] for (_, name, _), span in found.items()}
+    assert told["publish livinglab.assessment"]["livinglab.fact.id"] == str(submission)
+    assert told["process livinglab.assessment"]["livinglab.fact.id"] == str(submission)
+    assert told["process livinglab.assessment"]["messaging.consumer.group.name"] == "scoring.assessment"
+    assert told["publish livinglab.score"]["livinglab.fact.type"] == events.SCORE_RECALCULATED.type
+
+
+@pytest.mark.real
+async def test_a_trace_that_we_begin_leads_as_far(region: Region, sink: Sink) -> None:
+    await region.open()
+    await region.fill(3)
+    sent = region.headers | key() | await region.tag()
+    await region.assessment.post(f"{region.address}/submission", headers=sent)
+    published = str(fact_id(aggregate=region.id, revision=1, rule=1, type=events.SCORE_RECALCULATED.type))
+    async with httpx.AsyncClient(base_url=sink.address, trust_env=False) as client, asyncio.timeout(DEADLINE_S):
+        while True:
+            for trace_id in (await client.get("/traces", params={"name": "publish livinglab.score"})).json():
+                spans = (await client.get(f"/traces/{trace_id}")).json()
+                if any(span["attributes"].get("livinglab.fact.id") == published for span in spans):
+                    assert [span["parent_id"] for span in spans].count(None) == 1
+                    assert len(spans) == 4
+                    return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.real
+async def test_who_asks_not_to_be_traced_is_traced_nowhere(region: Region, sink: Sink) -> None:
+    await region.open()
+    await region.fill(3)
+    trace_id = uuid4().hex
+    await region.submit(traceparent=f"00-{trace_id}-{uuid4().hex[:16]}-00")
+    await region.score()
+    # One that is traced, sent after it: when that has arrived, this one would have.
+    other = uuid4().hex
+    await region.reopen()
+    await region.submit(traceparent=f"00-{other}-{uuid4().hex[:16]}-01")
+    await sink.trace(other, spans=4)
+    async with httpx.AsyncClient(base_url=sink.address, trust_env=False) as client:
+        assert (await client.get(f"/traces/{trace_id}")).status_code == 404
