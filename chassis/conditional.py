@@ -70,9 +70,9 @@ class IdempotencyKeyMalformed(IdempotencyKeyRequired):
 
 
 def etag(*parts: object) -> str:
-    """A strong ETag for whatever identifies this very representation: id, version, and the depth it is shown at.
+    """A strong ETag for whatever identifies this very state: id and version.
 
-    Hashed, so that a version's number (how often somebody changed it) is not told along.
+    Hashed, so that it reads as the opaque thing that it is to clients.
     """
     return f'"{blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"'
 

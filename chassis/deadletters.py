@@ -50,14 +50,16 @@ class DeadLetters:
             [
                 IndexModel([("group", 1), ("status", 1), ("due_at", 1)], name="due"),
                 IndexModel([("reference", 1), ("status", 1)], name="reference"),
+                IndexModel([("status", 1), ("set_aside_at", 1)], name="status"),
             ],
         )
 
     async def add(self, record: RawRecord, failure: Failure, *, group: str, epoch: int) -> None:
         """Set a record aside; once, however often it is read again."""
         at = now()
+        letter = {"_id": f"{record.topic}/{epoch}/{record.partition}/{record.offset}"}
         done = await self._letters.update_one(
-            {"_id": f"{record.topic}/{epoch}/{record.partition}/{record.offset}"},
+            letter,
             {
                 "$setOnInsert": {
                     "group": group,
@@ -76,7 +78,12 @@ class DeadLetters:
             },
             upsert=True,
         )
-        if done.upserted_id is not None:
+        if done.upserted_id is None:
+            # It was handled after a retry, then read again by other code, after a rewind: open once more.
+            done = await self._letters.update_one(
+                letter | {"status": "done"}, {"$set": {"status": "open", "set_aside_at": at, **_reason(failure)}}
+            )
+        if done.upserted_id is not None or done.modified_count:
             self._metrics.dead_letters.labels(group, failure.code).inc()
 
     async def release(self, references: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from chassis.positions import Positions
 from chassis.producer import KafkaDown, Producer
 from chassis.publish import Publish
 from chassis.records import Fact, Ignored, Rejected, incoming
-from chassis.store import is_down
+from chassis.store import in_short, is_down
 from chassis.telemetry import Telemetry
 from contracts.fact import Body
 from contracts.topics import Topic
@@ -131,6 +131,9 @@ class Intake(Generic[B]):
             await self._handle(records)
 
     async def _handle(self, records: Sequence[RawRecord]) -> None:
+        if self.trouble == "fork":  # a rebalance lifts the pause, a human lifts the fork
+            self.offsets.pause_before(records)
+            return
         metrics = self._tools.telemetry.metrics
         began = monotonic()
         self._batch_of = self._generation
@@ -275,7 +278,7 @@ class Intake(Generic[B]):
     def _back_off(self, records: Sequence[RawRecord], error: BaseException) -> None:
         wait_s = BACK_OFF_S[min(self._back_offs, len(BACK_OFF_S) - 1)]
         self._back_offs += 1
-        log.warning("a dependency is down", group=self.group, error=repr(error), retry_s=wait_s)
+        log.warning("a dependency is down", group=self.group, error=in_short(error), retry_s=wait_s)
         self.offsets.pause_before(records)
         self._resume_in(wait_s)
 
@@ -288,7 +291,7 @@ class Intake(Generic[B]):
             self._resume_in(self._tools.stand_still_s)
 
     def _clear_trouble(self) -> None:
-        if self.trouble:
+        if self.trouble == "bug":
             self._tools.telemetry.metrics.stopped.labels(self.group, self.trouble).set(0)
             self.trouble = None
 
@@ -309,7 +312,7 @@ class Intake(Generic[B]):
             try:
                 await self._tick()
             except (KafkaError, PyMongoError) as error:
-                log.warning("tick skipped", group=self.group, error=repr(error))
+                log.warning("tick skipped", group=self.group, error=in_short(error))
 
     async def _tick(self) -> None:
         if not self._turn.locked():
@@ -330,7 +333,7 @@ class Intake(Generic[B]):
                     await self._retry(letter)
                     continue
             except (KafkaDown, KafkaError, PyMongoError) as error:
-                log.warning("letters wait", group=self.group, error=repr(error))
+                log.warning("letters wait", group=self.group, error=in_short(error))
             await asyncio.sleep(TICK_S)
 
     async def _retry(self, letter: dict[str, Any]) -> None:
@@ -355,7 +358,7 @@ def _failure(error: Exception) -> Failure:
         case UnknownReference():
             return Failure("unknown_reference", str(error), error.name)
         case _:
-            return Failure("reaction_failed", f"{type(error).__name__}: {error}")
+            return Failure("reaction_failed", in_short(error))
 
 
 class _Abandoned(Exception):

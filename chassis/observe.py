@@ -3,10 +3,13 @@
 from time import perf_counter
 from typing import Any
 
+import structlog
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.telemetry import Telemetry, remote
+
+log = structlog.stdlib.get_logger()
 
 UNWATCHED = frozenset({"/livez", "/readyz"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -43,6 +46,9 @@ class Observe:
             scope.setdefault("state", {})["trace_id"] = f"{span.get_span_context().trace_id:032x}"
             try:
                 await self._app(scope, receive, watch)
+            except Exception:
+                log.exception("request failed", method=method)  # here, where the line gets the trace's id
+                raise
             finally:
                 route = route_of(scope)
                 seconds = perf_counter() - began

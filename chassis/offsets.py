@@ -165,7 +165,8 @@ class Offsets:
             first[tp] = min(record.offset, first.get(tp, record.offset))
         assigned = consumer.assignment()
         for tp in first.keys() & assigned:
-            consumer.seek(tp, first[tp])
+            settled = self._known(tp).next  # before the batch, where the partition was just begun anew
+            consumer.seek(tp, first[tp] if settled is None else min(first[tp], settled))
         consumer.pause(*assigned)
 
     def resume(self) -> None:

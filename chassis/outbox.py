@@ -1,17 +1,13 @@
 """The transactional outbox, kept inside the aggregate: state and facts in one single-document compare-and-set.
 
-Every process that commits relays. At once after the commit by a hint, which may be lost; and by a sweeper, which is
-the truth. Per aggregate in order: produce, archive in `facts`, then pull from the outbox. A crash between two of these
-costs a repeat, never a fact; two relays may race for the same price.
+Every process that commits relays: `chassis.relay`.
 """
 
 import asyncio
 import json
 import random
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
@@ -19,20 +15,18 @@ from weakref import WeakValueDictionary
 
 import bson
 import structlog
-from opentelemetry import trace
-from pymongo import IndexModel, UpdateOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
 from chassis.clock import now
 from chassis.crash import crash_point
 from chassis.epochs import Epochs
 from chassis.problem import Problem, Unavailable
-from chassis.producer import KafkaDown, Producer, Sent
-from chassis.records import EPOCH, TRACEPARENT, OutgoingFact
-from chassis.store import Collection, Database, Document, claim_due, ensure_indexes, insert_once
-from chassis.telemetry import Telemetry, current_traceparent, is_sampled, remote, traceparent_of
+from chassis.producer import Producer
+from chassis.records import OutgoingFact
+from chassis.relay import Relay
+from chassis.store import Collection, Database, Document
+from chassis.telemetry import Telemetry, current_traceparent
 from contracts.fact import Visibility
-from contracts.topics import PUBLIC
 
 log = structlog.stdlib.get_logger()
 
@@ -45,13 +39,6 @@ REQUEST_NAMESPACE = UUID("8a0c8f0e-31c5-5a53-9a0e-5b8f6ad7a9d1")
 CAS_ATTEMPTS = 10
 CAS_RETRY_S = 0.004
 """About a write's time. The mean wait after a lost one is half of it, then doubles, up to 128 ms."""
-HINTS_MAX = 1_000
-ROUND_MAX_AGGREGATES = 100
-SWEEP_EVERY_S = 0.5
-SWEEP_OLDER_THAN_S = 3.0
-"""Younger entries are most likely being relayed by a hint; under load that takes longer than a second."""
-BACK_OFF_S = 1.0
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class OutboxFull(Unavailable):
@@ -156,29 +143,18 @@ def _entries(change: Change) -> list[Document]:
 
 
 class Outbox:
-    """Writes aggregates of one collection together with what follows from them, and relays that."""
+    """Writes aggregates of one collection together with what follows from them; its relay hands that over."""
 
     def __init__(
         self, database: Database, collection: str, *, producer: Producer, epochs: Epochs, telemetry: Telemetry
     ) -> None:
         self.aggregates: Collection = database[collection]
-        self._database = database
-        self._facts: Collection = database["facts"]
-        self._leases: Collection = database["leases"]
-        self._lease = f"outbox/{collection}"
-        self._producer = producer
-        self._epochs = epochs
-        self._telemetry = telemetry
-        self._hints: asyncio.Queue[str] = asyncio.Queue(HINTS_MAX)
+        self.relay = Relay(database, collection, producer=producer, epochs=epochs, telemetry=telemetry)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def prepare(self) -> None:
         """Indexes and the sweeper's lease."""
-        await ensure_indexes(self.aggregates, [IndexModel("outbox.at", name="outbox", sparse=True)])
-        await ensure_indexes(self._facts, [IndexModel([("topic", 1), ("aggregate", 1), ("revision", 1)], name="topic")])
-        await insert_once(self._leases, {"_id": self._lease, "due_at": LONG_AGO})
-
-    # Writing
+        await self.relay.prepare()
 
     async def create(self, name: str, change: Change, *, request: Request | None = None) -> Done:
         """Insert a new aggregate with what follows from it, at version 1. Raises AlreadyThere, KeyReused."""
@@ -249,129 +225,8 @@ class Outbox:
         return Done(after, change.outcome)
 
     def _hint(self, document: Document) -> None:
-        if document["outbox"] and not self._hints.full():
-            self._hints.put_nowait(document["_id"])
-
-    # Relaying
-
-    async def relay_hints(self) -> None:
-        """For ever: relay what was just committed here."""
-        while True:
-            names = {await self._hints.get()}
-            while not self._hints.empty() and len(names) < ROUND_MAX_AGGREGATES:
-                names.add(self._hints.get_nowait())
-            await self._try_round({"_id": {"$in": list(names)}})
-
-    async def sweep(self) -> None:
-        """For ever: relay what a lost hint or a dead process left behind; one process at a time, by a lease."""
-        while True:
-            try:
-                await self._measure()
-                mine = await claim_due(self._leases, {"_id": self._lease}, lease_s=SWEEP_EVERY_S)
-            except PyMongoError as error:
-                log.warning("outbox sweep waits for the database", error=repr(error))
-                await asyncio.sleep(BACK_OFF_S)
-                continue
-            while mine is not None:
-                older_than = datetime.fromtimestamp(now().timestamp() - SWEEP_OLDER_THAN_S, UTC)
-                swept = await self._try_round({"outbox.at": {"$lt": older_than}})
-                if swept < ROUND_MAX_AGGREGATES:
-                    break
-            await asyncio.sleep(SWEEP_EVERY_S)
-
-    async def _try_round(self, where: Document) -> int:
-        try:
-            return await self._round(where)
-        except (KafkaDown, PyMongoError) as error:
-            log.warning("relay comes again", error=repr(error), retry_s=BACK_OFF_S)
-            await asyncio.sleep(BACK_OFF_S)
-            return 0
-
-    async def _round(self, where: Document) -> int:
-        """Hand over the entries of up to ROUND_MAX_AGGREGATES aggregates; how many there were."""
-        found = (
-            await self.aggregates.find({**where, "outbox.0": {"$exists": True}}, {"outbox": 1})
-            .sort("outbox.at", 1)
-            .limit(ROUND_MAX_AGGREGATES)
-            .to_list(None)
-        )
-        if not found:
-            return 0
-        entries: list[Document] = [entry for document in found for entry in document["outbox"]]
-        facts = [entry for entry in entries if "topic" in entry]
-        sent: list[Sent] = []
-        for fact in facts:
-            sent += await self._send(fact)
-        await self._producer.wait(sent)
-        crash_point("relay.acknowledged")
-        await self._archive(entries)
-        crash_point("relay.archived")
-        await self.aggregates.bulk_write(
-            [
-                UpdateOne({"_id": d["_id"]}, {"$pull": {"outbox": {"id": {"$in": [e["id"] for e in d["outbox"]]}}}})
-                for d in found
-            ],
-            ordered=False,
-        )
-        crash_point("relay.pulled")
-        for fact in facts:
-            self._telemetry.metrics.outbox_relayed.labels(fact["topic"]).inc()
-        return len(found)
-
-    async def _send(self, entry: Document) -> list[Sent]:
-        traceparent: str | None = entry["traceparent"]
-        if is_sampled(traceparent):
-            with self._telemetry.tracer.start_as_current_span(
-                f"publish {entry['topic']}",
-                context=remote(traceparent),
-                kind=trace.SpanKind.PRODUCER,
-                attributes={"messaging.destination.name": entry["topic"], "livinglab.fact.id": entry["id"]},
-            ) as span:
-                traceparent = traceparent_of(span)
-        topics = [entry["topic"]] + ([PUBLIC.name] if entry["public"] else [])
-        return [
-            await self._producer.send(
-                topic,
-                key=entry["key"].encode(),
-                value=bytes(entry["value"]),
-                headers=wire_headers(entry["headers"], traceparent=traceparent, epoch=await self._epochs.of(topic)),
-            )
-            for topic in topics
-        ]
-
-    async def _archive(self, entries: Sequence[Document]) -> None:
-        writes: dict[str, list[UpdateOne]] = defaultdict(list)
-        for entry in entries:
-            if "topic" in entry:
-                fact = {k: v for k, v in entry.items() if k not in ("id", "traceparent", "bytes")}
-                writes["facts"].append(UpdateOne({"_id": entry["id"]}, {"$setOnInsert": fact}, upsert=True))
-            else:
-                document = {k: v for k, v in entry["document"].items() if k != "_id"}
-                writes[entry["collection"]].append(
-                    UpdateOne({"_id": entry["document"]["_id"]}, {"$set": document}, upsert=True)
-                )
-        for collection, upserts in writes.items():
-            await self._database[collection].bulk_write(upserts, ordered=False)
-
-    async def _measure(self) -> None:
-        pending = await self.aggregates.count_documents({"outbox.at": {"$gt": LONG_AGO}}, limit=1_000)
-        oldest = await self.aggregates.find_one(
-            {"outbox.at": {"$gt": LONG_AGO}}, {"outbox.at": 1}, sort=[("outbox.at", 1)]
-        )
-        age = 0.0
-        if oldest and oldest["outbox"]:
-            age = max(0.0, now().timestamp() - oldest["outbox"][0]["at"].timestamp())
-        self._telemetry.metrics.outbox_pending.set(pending)
-        self._telemetry.metrics.outbox_age.set(age)
-
-
-def wire_headers(headers: Mapping[str, str], *, traceparent: str | None, epoch: int) -> list[tuple[str, bytes]]:
-    """The fact's own headers, and beside them where it was caused and how often its topic was rebuilt."""
-    wire = [(name, value.encode()) for name, value in headers.items()]
-    wire.append((EPOCH, str(epoch).encode()))
-    if traceparent:
-        wire.append((TRACEPARENT, traceparent.encode()))
-    return wire
+        if document["outbox"]:
+            self.relay.hint(document["_id"])
 
 
 def _remembered(request: Request, outcome: Document) -> Document:

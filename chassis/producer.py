@@ -17,6 +17,8 @@ from chassis.settings import Settings
 log = structlog.stdlib.get_logger()
 
 START_RETRY_S = 1.0
+PATIENCE_S = 10.0
+"""How long anybody waits for Kafka before saying that it is away; whatever waits then comes again."""
 BATCH_MAX_BYTES = 256 * 1024
 CLOSE_WAIT_S = 5.0
 Sent = asyncio.Future[Any]
@@ -86,7 +88,11 @@ class Producer:
 
     async def send(self, topic: str, *, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> Sent:
         """Enqueue; the future is done when all replicas in sync have it. Order is kept per key. Raises KafkaDown."""
-        client = await self._started()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                client = await self._started()
+        except TimeoutError as error:
+            raise KafkaDown("Kafka is not there yet") from error
         try:
             return await client.send(topic, value, key=key, headers=headers)
         except KafkaTimeoutError as error:
@@ -97,8 +103,14 @@ class Producer:
             raise KafkaDown(f"sending to {topic}") from error
 
     async def wait(self, sent: list[Sent]) -> None:
-        """Until all are acknowledged. Raises KafkaDown when any is not; all may be sent again."""
+        """Until all are acknowledged. Raises KafkaDown when any is refused, or after PATIENCE_S: aiokafka itself never
+        gives up a batch, so those may still arrive. All may be sent again.
+        """
         client = self._client
+        if sent:
+            _, late = await asyncio.wait(sent, timeout=PATIENCE_S)
+            if late:
+                raise KafkaDown(f"{len(late)} of {len(sent)} not acknowledged within {PATIENCE_S:.0f} s")
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         for outcome in outcomes:
             # Cancelled: another task put the client aside while this one waited.

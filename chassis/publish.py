@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from opentelemetry import trace
 
@@ -22,12 +23,12 @@ class Publish:
         self._epochs = epochs
         self._telemetry = telemetry
         self._sent: list[Sent] = []
-        self._spans: dict[str, trace.Span] = {}
+        self._spans: dict[UUID, trace.Span] = {}
 
     async def __call__(self, fact: OutgoingFact, *, cause: Fact[Any]) -> None:
         """Enqueue `fact`, which follows from `cause`. Raises KafkaDown."""
         traceparent = cause.traceparent
-        if span := self._spans.get(traceparent or ""):
+        if span := self._spans.get(cause.envelope.id):
             with self._telemetry.tracer.start_as_current_span(
                 f"publish {fact.topic.name}",
                 context=trace.set_span_in_context(span),
@@ -59,7 +60,7 @@ class Publish:
         for fact in facts:
             # Once for a fact that is twice in the batch.
             if fact.traceparent and is_sampled(fact.traceparent) and fact.traceparent not in self._spans:
-                self._spans[fact.traceparent] = self._telemetry.tracer.start_span(
+                self._spans[fact.envelope.id] = self._telemetry.tracer.start_span(
                     f"process {topic}",
                     context=remote(fact.traceparent),
                     kind=trace.SpanKind.CONSUMER,

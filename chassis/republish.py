@@ -7,8 +7,8 @@ neither archived nor pending when its topic was deleted is committed later, and 
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from chassis.epochs import Epochs
-from chassis.outbox import LONG_AGO, wire_headers
 from chassis.producer import Producer, Sent
+from chassis.relay import LONG_AGO, wire_headers
 from chassis.store import Database, Document
 from contracts import topics
 from contracts.topics import Topic
@@ -51,9 +51,13 @@ async def _pages(database: Database, topic: Topic) -> AsyncIterator[list[Documen
     for where in _archived(topic):
         after: Document = {}
         # Page by page, each a query of its own: no cursor has to outlive a slow broker.
-        while page := await database["facts"].find({**where, **after}).sort([("aggregate", 1), ("revision", 1)]).limit(
-            PAGE_MAX_FACTS
-        ).to_list(None):
+        while (
+            page := await database["facts"]
+            .find({**where, **after})
+            .sort([("aggregate", 1), ("revision", 1)])
+            .limit(PAGE_MAX_FACTS)
+            .to_list(None)
+        ):
             yield page
             aggregate, revision = page[-1]["aggregate"], page[-1]["revision"]
             after = {

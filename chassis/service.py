@@ -25,8 +25,9 @@ from chassis.outbox import Outbox
 from chassis.positions import Positions
 from chassis.problem import Unavailable
 from chassis.producer import KafkaDown, Producer
+from chassis.relay import measure
 from chassis.settings import Settings
-from chassis.store import Collection, Database, connect, is_down
+from chassis.store import Collection, Database, connect, in_short, is_down
 from contracts.regions import Directory
 
 log = structlog.stdlib.get_logger()
@@ -138,7 +139,9 @@ def service(
             stack.push_async_callback(app.state.tokens.close)
 
             tasks = [telemetry.watch_loop(watch.metrics)]
-            tasks += [loop for outbox in parts.outboxes for loop in (outbox.relay_hints(), outbox.sweep())]
+            relays = [outbox.relay for outbox in parts.outboxes]
+            tasks += [loop for relay in relays for loop in (relay.by_hints(), relay.sweep())]
+            tasks += [measure(relays, watch.metrics)]
             if intakes:
                 tasks += [loop for intake in intakes for loop in (intake.tick(), intake.retry_letters())]
                 tasks += [_count_letters(letters, watch.metrics)]
@@ -146,7 +149,7 @@ def service(
                 tasks += [_lasting(work, resources) for work in beside]
             stack.push_async_callback(_cancel, [_supervised(task, app.state.health) for task in tasks])
             if intakes:
-                starting = asyncio.create_task(consumers.start())
+                starting = _supervised(consumers.start(), app.state.health)
                 stack.push_async_callback(consumers.stop, starting)
             server, _thread = start_http_server(settings.metrics_port, registry=watch.metrics.registry)
             stack.callback(server.server_close)
@@ -191,7 +194,7 @@ class OutcomeUnknown(Unavailable):
 async def _database_problem(request: Request, error: Exception) -> Response:
     if not is_down(error):
         raise error
-    log.warning("the database is down", error=repr(error))
+    log.warning("the database is down", error=in_short(error))
     return problems.respond(Unavailable() if request.method == "GET" else OutcomeUnknown(), request.scope)
 
 
@@ -244,7 +247,7 @@ async def _lasting(work: Work, resources: Resources) -> None:
         except (KafkaDown, PyMongoError) as error:
             if isinstance(error, PyMongoError) and not is_down(error):
                 raise
-            log.warning("a dependency is down", work=work.__qualname__, error=repr(error), retry_s=BESIDE_RETRY_S)
+            log.warning("a dependency is down", work=work.__qualname__, error=in_short(error), retry_s=BESIDE_RETRY_S)
             await asyncio.sleep(BESIDE_RETRY_S)
 
 
@@ -271,5 +274,5 @@ async def _count_letters(letters: DeadLetters, metrics: telemetry.Metrics) -> No
         try:
             metrics.dead_letters_open.set(await letters.count_open())
         except PyMongoError as error:
-            log.warning("dead letters not counted", error=repr(error))
+            log.warning("dead letters not counted", error=in_short(error))
         await asyncio.sleep(DEAD_LETTERS_COUNT_S)

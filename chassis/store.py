@@ -62,6 +62,16 @@ def is_down(error: BaseException) -> bool:
     return isinstance(error, OperationFailure) and (error.code in PASSING_CODES or error.timeout)
 
 
+def in_short(error: BaseException) -> str:
+    """An error for logs and letters. A bulk write's own text holds the documents, hence what people wrote."""
+    if isinstance(error, BulkWriteError):
+        codes = sorted({e["code"] for e in (error.details or {}).get("writeErrors", ())})
+        return f"BulkWriteError: codes {codes}"
+    if isinstance(error, OperationFailure):
+        return f"{type(error).__name__}: code {error.code}"
+    return f"{type(error).__name__}: {error}"
+
+
 async def ensure_indexes(collection: Collection, indexes: Sequence[IndexModel]) -> None:
     """Create what is missing; harmless to repeat, and for two processes at once."""
     if indexes:

@@ -123,7 +123,14 @@ def _headers(event: EventType) -> Json:
     }
     if event.topic.key == topics.ASSESSMENT.key:
         required["ce_region"] = {"type": "string", "description": "Kemendagri code as text.", "examples": ["32.11"]}
-    optional: Json = {"traceparent": {"type": "string", "description": "W3C Trace Context."}}
+    optional: Json = {
+        "traceparent": {"type": "string", "description": "W3C Trace Context."},
+        "epoch": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "How often the topic was rebuilt. When it rises, read the partition from its beginning.",
+        },
+    }
     return {
         "type": "object",
         "description": f"Kafka headers, UTF-8. The body has at most {BODY_MAX_BYTES} bytes.",

@@ -92,7 +92,7 @@ def sheet(letter: Document) -> list[tuple[str, str]]:
         ("code", letter["code"]),
         ("why", letter["detail"]),
         ("waits for", letter["reference"] or "nothing"),
-        ("recorded at", f"{letter['recorded_at']:%Y-%m-%d %H:%M:%S.%f}Z"),
+        ("recorded at", f"{letter['recorded_at']:%Y-%m-%d %H:%M:%S.%f}Z" if letter["recorded_at"] else "unknown"),
         ("set aside at", f"{letter['set_aside_at']:%Y-%m-%d %H:%M:%S.%f}Z"),
         ("trace", (letter["traceparent"] or "").partition("-")[2].partition("-")[0] or "none"),
         ("key", _text(letter["key"])),

@@ -185,8 +185,9 @@ async def standings(
         province=province,
         group=group,
         after=_place(cursor),
-        limit=limit,
+        limit=limit + 1,
     )
+    more, rows = len(rows) > limit, rows[:limit]
     items = [
         StandingOut(
             rank=row.rank,
@@ -198,7 +199,7 @@ async def standings(
         )
         for row in rows
     ]
-    following = _cursor(rows[-1].place) if len(rows) == limit else None
+    following = _cursor(rows[-1].place) if more else None
     return StandingsOut(cycle=cycle, kind=kind, basis="self", items=items, next=following)
 
 

@@ -1,10 +1,9 @@
 """All queries of the scoring service."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -119,7 +118,10 @@ class Scores:
             [
                 IndexModel([("region", 1), ("period", -1)], name="region"),
                 IndexModel([("cycle", 1), ("kind", 1), ("order.self", -1), ("_id", 1)], name="standings"),
-                IndexModel([("cycle", 1), ("province", 1)], name="province"),
+                IndexModel(
+                    [("cycle", 1), ("province", 1), ("kind", 1), ("order.self", -1), ("_id", 1)],
+                    name="province_standings",
+                ),
             ],
         )
         await ensure_indexes(
@@ -183,7 +185,7 @@ class Scores:
         ]
         as_of = max((group["as_of"] for group in counted), default=None)
         await raise_marks(self._nations, {cycle: 1}, {cycle: {}})
-        await clear_mark(self._summaries, claimed, {"groups": groups, "as_of": as_of})
+        await clear_mark(self._summaries, claimed, {"groups": groups, "parts": _parts(groups), "as_of": as_of})
         return True
 
     async def derive_nation(self) -> bool:
@@ -214,8 +216,8 @@ class Scores:
                 {"$sort": {"_id": 1}},
             ],
         )
-        groups = [{**group["_id"], "count": group["count"], "total": group["total"]} for group in merged]
-        result = {"groups": groups, "as_of": max((group["as_of"] for group in merged), default=None)}
+        parts = _parts([{**group["_id"], "count": group["count"], "total": group["total"]} for group in merged])
+        result = {"parts": parts, "as_of": max((group["as_of"] for group in merged), default=None)}
         if unsettled:  # it stays claimed, and comes up again when the lease is over
             await self._nations.update_one({"_id": cycle, "claim": claimed["claim"]}, {"$set": result})
         else:
@@ -259,7 +261,8 @@ class Scores:
     async def summary_of_province(self, cycle: str, province: str, *, viewer: Viewer) -> Summary:
         """A province's summary; empty unless the viewer sees all its regions."""
         visible = filter_of(viewer.reach(Depth.SCORES), public=None, region="province")
-        found = await self._summaries.find_one({"$and": [{"cycle": cycle, "province": province}, visible]})
+        where: Document = {"$and": [{"cycle": cycle, "province": province}, visible]}
+        found = await self._summaries.find_one(where, {"groups": 0})
         return _summary(found or {})
 
     async def summary_of_nation(self, cycle: str, *, viewer: Viewer) -> Summary:
@@ -281,7 +284,7 @@ class Scores:
             }
             for d in found
         ]
-        return _summary({"groups": groups, "as_of": max((d["time"] for d in found), default=None)})
+        return _summary({"parts": _parts(groups), "as_of": max((d["time"] for d in found), default=None)})
 
 
 def _visible(viewer: Viewer) -> Document:
@@ -318,19 +321,22 @@ def _order(value: str) -> Decimal128:
     return Decimal128(value)
 
 
+def _parts(groups: Iterable[Document]) -> Document:
+    """Per kind what readers want of groups: counted once when derived, not at each read."""
+    parts: Document = {}
+    for group in groups:
+        part = parts.setdefault(group["kind"], {"shown": Counter[str](), "predicates": Counter[str](), "total": 0})
+        part["shown"][group["shown"]] += group["count"]
+        part["predicates"][group["predicate"]] += group["count"]
+        # Decimals of 10 places add up exactly within the context's 28 digits.
+        part["total"] += group["total"].to_decimal()
+    return {kind: {**part, "total": Decimal128(part["total"])} for kind, part in parts.items()}
+
+
 def _summary(document: Document) -> Summary:
-    parts: dict[str, Part] = {}
-    by_kind: dict[str, list[Document]] = {}
-    for group in document.get("groups", ()):
-        by_kind.setdefault(group["kind"], []).append(group)
-    for kind, groups in by_kind.items():
-        shown: Counter[str] = Counter()
-        predicates: Counter[str] = Counter()
-        for group in groups:
-            shown[group["shown"]] += group["count"]
-            predicates[group["predicate"]] += group["count"]
-        # Decimals of 10 places add up exactly within the context's 28 digits, ten times faster than fractions.
-        total = sum((group["total"].to_decimal() for group in groups), Decimal(0))
-        parts[kind] = Part(kind, shown, predicates, Fraction(total))
+    parts: dict[str, Part] = {
+        kind: Part(kind, part["shown"], part["predicates"], Fraction(part["total"].to_decimal()))
+        for kind, part in document.get("parts", {}).items()
+    }
     as_of: datetime | None = document.get("as_of")
     return Summary(parts, as_of)

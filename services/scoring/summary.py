@@ -37,9 +37,9 @@ class Part:
         """Of the indices as shown."""
         if not self.count:
             return None
-        ordered = sorted((Fraction(text), count) for text, count in self.shown.items())
+        hundredths = sorted((int(text.replace(".", "")), count) for text, count in self.shown.items())
         middle = ((self.count - 1) // 2, self.count // 2)
-        return sum((_at(ordered, position) for position in middle), Fraction(0)) / 2
+        return Fraction(sum(_at(hundredths, position) for position in middle), 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Summary:
     as_of: datetime | None
 
 
-def _at(ordered: Iterable[tuple[Fraction, int]], position: int) -> Fraction:
+def _at(ordered: Iterable[tuple[int, int]], position: int) -> int:
     for value, count in ordered:
         if position < count:
             return value

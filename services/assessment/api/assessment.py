@@ -112,10 +112,11 @@ async def list_assessments(
 ) -> AssessmentsOut:
     """What you may see, by id: drafts too, with their progress."""
     found = await assessments.list(
-        viewer=viewer, region=region, period=period, status=status, after=cursor, limit=limit
+        viewer=viewer, region=region, period=period, status=status, after=cursor, limit=limit + 1
     )
+    more, found = len(found) > limit, found[:limit]
     items = [AssessmentOut.model_validate(_shown(a, directory)) for a in found]
-    return AssessmentsOut(items=items, next=found[-1].id if len(found) == limit else None)
+    return AssessmentsOut(items=items, next=found[-1].id if more else None)
 
 
 @router.get("/assessments/{assessment_id}", responses=problems(401, 404, 429, 503))
@@ -148,7 +149,9 @@ async def assessment_progress(
     return tagged(whole_tag(found), request, response) or _progress(found)
 
 
-@router.post("/assessments/{assessment_id}/submission", responses=problems(400, 401, 403, 404, 409, 412, 428, 429, 503))
+@router.post(
+    "/assessments/{assessment_id}/submission", responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 428, 429, 503)
+)
 async def submit(
     assessment_id: AssessmentId,
     viewer: CurrentViewer,
@@ -169,7 +172,9 @@ async def submit(
     return _answered(done, response)
 
 
-@router.post("/assessments/{assessment_id}/reopening", responses=problems(400, 401, 403, 404, 409, 412, 428, 429, 503))
+@router.post(
+    "/assessments/{assessment_id}/reopening", responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 428, 429, 503)
+)
 async def reopen(
     assessment_id: AssessmentId,
     viewer: CurrentViewer,
@@ -195,9 +200,10 @@ def _receipt(assessment: Assessment) -> dict[str, Any]:
 
 
 def _answered(done: outbox.Done, response: Response) -> Receipt:
-    response.headers["ETag"] = etag(done.document["_id"], done.document["version"])  # as whole_tag
     if done.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
+        response.headers["Idempotent-Replayed"] = "true"  # no ETag: others may have changed it since
+    else:
+        response.headers["ETag"] = etag(done.document["_id"], done.document["version"])  # as whole_tag
     return Receipt.model_validate(done.outcome)
 
 
