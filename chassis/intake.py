@@ -185,6 +185,10 @@ class Intake(Generic[B]):
             if failing:
                 await asyncio.sleep(wait_s)
                 failing = [left for pair, _ in failing for left in await self._split([pair])]
+        for (record, _), error in failing[:1]:  # one tells where; a bug of ours hits a whole batch
+            log.warning(
+                "reactions failed", group=self.group, records=len(failing), offset=record.offset, exc_info=error
+            )
         return [(record, _failure(error)) for (record, _), error in failing]
 
     async def _split(self, facts: Sequence[_Pair[B]]) -> list[tuple[_Pair[B], Exception]]:
@@ -212,7 +216,6 @@ class Intake(Generic[B]):
             if _dependency_down(error):
                 raise
             if len(facts) == 1:
-                log.warning("reaction failed", group=self.group, offset=record.offset, exc_info=error)
                 return [(facts[0], error)]
         else:
             self._succeeded_at = self.progressed_at = monotonic()

@@ -1,0 +1,36 @@
+"""`python -m tests.bench [scoring|latency|growth|reads]`; without an argument all. Figures on standard output."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tests.bench import growth, latency, scoring
+from tests.bench.figures import Figure, publish
+from tests.bench.stage import Stage, stage
+
+PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
+    "scoring": scoring.measure,
+    "latency": latency.measure,
+    "growth": growth.measure_events,
+    "reads": growth.measure_reads,
+}
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Measure the wanted parts on one stage; the exit status tells only whether they could be measured."""
+    if unknown := [name for name in wanted if name not in PARTS]:
+        print(f"there is no bench {', '.join(unknown)}; those there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, stage() as shared:
+        for name in wanted or PARTS:
+            command = " ".join(["make bench", *([f"ONLY={name}"] if wanted else [])])
+            publish(name, PARTS[name](shared, progress), command=command)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

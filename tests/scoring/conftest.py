@@ -1,0 +1,29 @@
+"""The scoring worker's desk on the real database."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from chassis.settings import Settings
+from chassis.store import Database
+from contracts.events import INSTRUMENT_PUBLISHED
+from services.assessment import catalogue
+from services.scoring import usecases
+from tests.scoring.desk import Desk, read
+
+Furnish = Callable[[], Awaitable[Desk]]
+
+
+@pytest.fixture
+def furnish(database: Database, settings: Settings) -> Furnish:
+    """As many desks as a test wants, on one database."""
+    return lambda: Desk.furnish(database, settings)
+
+
+@pytest.fixture
+async def desk(furnish: Furnish) -> Desk:
+    """One that knows the instruments."""
+    desk = await furnish()
+    facts = [read(INSTRUMENT_PUBLISHED, i, key=i.instrument) for i in catalogue.instruments()]
+    await usecases.learn_instruments(facts, instruments=desk.instruments, letters=desk.letters)
+    return desk
