@@ -12,7 +12,6 @@ from contracts.regions import Directory
 from lab import system
 from tests.acting import Region, Tokens
 
-
 # uvicorn drops an idle connection after 5 s, as httpx does: whoever is second finds it gone.
 LIMITS = httpx.Limits(keepalive_expiry=2)
 
