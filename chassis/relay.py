@@ -102,6 +102,10 @@ class Relay:
             .limit(ROUND_MAX_AGGREGATES)
             .to_list(None)
         )
+        if not found:
+            return 0
+        if not found:
+            return 0
         notes = {d["_id"]: [e for e in d["outbox"] if "topic" not in e] for d in found}
         await self._file(notes)
         await self._pull(notes)
