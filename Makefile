@@ -57,7 +57,7 @@ lint: setup ## Style, imports, generated files
 	$(BIN)/python -m contracts --check
 
 types: setup ## Strict types
-	$(BIN)/pyright
+	$(BIN)/pyright --project .
 
 fmt: setup ## Format, and generate what is generated
 	$(BIN)/ruff check --fix --quiet . || true
