@@ -52,8 +52,10 @@ def python_in() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a line of Python that sees our code only in the folder given."""
 
     def run(app: Path, line: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # This environment has the project installed as editable, by a finder: without it, only the folder is seen.
+        alone = "sys.meta_path = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '')]"
         return tools.run(
-            [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(app)!r}); {line}", *arguments]
+            [sys.executable, "-I", "-c", f"import sys; {alone}; sys.path.insert(0, {str(app)!r}); {line}", *arguments]
         )
 
     return run
