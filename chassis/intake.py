@@ -186,9 +186,7 @@ class Intake(Generic[B]):
                 await asyncio.sleep(wait_s)
                 failing = [left for pair, _ in failing for left in await self._split([pair])]
         for (record, _), error in failing[:1]:  # one tells where; a bug of ours hits a whole batch
-            log.warning(
-                "reactions failed", group=self.group, records=len(failing), offset=record.offset, exc_info=error
-            )
+            log.warning("reaction failed", group=self.group, records=len(failing), offset=record.offset, exc_info=error)
         return [(record, _failure(error)) for (record, _), error in failing]
 
     async def _split(self, facts: Sequence[_Pair[B]]) -> list[tuple[_Pair[B], Exception]]:
@@ -216,6 +214,7 @@ class Intake(Generic[B]):
             if _dependency_down(error):
                 raise
             if len(facts) == 1:
+                self.progressed_at = monotonic()
                 return [(facts[0], error)]
         else:
             self._succeeded_at = self.progressed_at = monotonic()
@@ -281,7 +280,10 @@ class Intake(Generic[B]):
     def _back_off(self, records: Sequence[RawRecord], error: BaseException) -> None:
         wait_s = BACK_OFF_S[min(self._back_offs, len(BACK_OFF_S) - 1)]
         self._back_offs += 1
-        log.warning("a dependency is down", group=self.group, error=in_short(error), retry_s=wait_s)
+        if _dependency_down(error):
+            log.warning("a dependency is down", group=self.group, error=in_short(error), retry_s=wait_s)
+        else:
+            log.error("a batch failed where none should", group=self.group, retry_s=wait_s, exc_info=error)
         self.offsets.pause_before(records)
         self._resume_in(wait_s)
 

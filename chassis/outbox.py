@@ -39,6 +39,8 @@ REQUEST_NAMESPACE = UUID("8a0c8f0e-31c5-5a53-9a0e-5b8f6ad7a9d1")
 CAS_ATTEMPTS = 10
 CAS_RETRY_S = 0.004
 """About a write's time. The mean wait after a lost one is half of it, then doubles, up to 128 ms."""
+TURN_WAIT_S = 5.0
+"""While the database hangs, those who wait behind another are told so, not one after the other."""
 
 
 class OutboxFull(Unavailable):
@@ -50,7 +52,7 @@ class OutboxFull(Unavailable):
 
 
 class Contended(Unavailable):
-    """Others changed the aggregate each time, CAS_ATTEMPTS times in a row."""
+    """Others changed the aggregate each time, CAS_ATTEMPTS times in a row, or one of them took too long."""
 
     code, title = "contended", "Too many changes at once"
     detail = "Nothing was changed. Try again after `Retry-After` seconds."
@@ -193,13 +195,19 @@ class Outbox:
         # Here they wait for each other; only between processes does a CAS decide who was first.
         turn = self._turns.setdefault(before["_id"], asyncio.Lock())
         waited = turn.locked()
-        async with turn:
+        try:
+            await asyncio.wait_for(turn.acquire(), TURN_WAIT_S)
+        except TimeoutError as error:
+            raise Contended(retry_after_s=1) from error
+        try:
             for attempt in range(CAS_ATTEMPTS):
                 if attempt or waited:
                     before = await load()
                 if done := _replay(before, request) or await self._write(before, decide(before), request):
                     return done
                 await asyncio.sleep(random.uniform(0, CAS_RETRY_S * 2 ** min(attempt, 6)))  # noqa: S311 -- no secret
+        finally:
+            turn.release()
         raise Contended(retry_after_s=1)
 
     async def _write(self, before: Document, change: Change, request: Request | None) -> Done | None:

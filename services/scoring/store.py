@@ -26,7 +26,7 @@ from chassis.store import (
     put_if_newer,
     raise_marks,
 )
-from chassis.viewer import Depth, Viewer, filter_of
+from chassis.viewer import Depth, Reach, Viewer, filter_of, sees
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
 from contracts.regions import Region
@@ -260,10 +260,9 @@ class Scores:
 
     async def summary_of_province(self, cycle: str, province: str, *, viewer: Viewer) -> Summary:
         """A province's summary; empty unless the viewer sees all its regions."""
-        visible = filter_of(viewer.reach(Depth.SCORES), public=None, region="province")
-        where: Document = {"$and": [{"cycle": cycle, "province": province}, visible]}
-        found = await self._summaries.find_one(where, {"groups": 0})
-        return _summary(found or {})
+        found = await self._summaries.find_one({"cycle": cycle, "province": province}, {"groups": 0})
+        visible = found is not None and sees(viewer.reach(Depth.SCORES), found, public=None, region="province")
+        return _summary(found if found and visible else {})
 
     async def summary_of_nation(self, cycle: str, *, viewer: Viewer) -> Summary:
         """The nation's summary; empty unless the viewer sees all regions."""
@@ -288,7 +287,13 @@ class Scores:
 
 
 def _visible(viewer: Viewer) -> Document:
-    return filter_of(viewer.reach(Depth.SCORES), public=PUBLIC_FLAG)
+    return _visible_within(viewer.reach(Depth.SCORES))
+
+
+@lru_cache(1_024)
+def _visible_within(reach: Reach) -> Document:
+    # Remembered, because a province with thousands of regions under it is a long list to sort for each request.
+    return filter_of(reach, public=PUBLIC_FLAG)
 
 
 def _document(fact: Fact[AssessmentState], follows: OutgoingFact, region: Region) -> Document:

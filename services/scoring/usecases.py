@@ -23,7 +23,7 @@ from services.scoring.summary import Summary
 YIELD_EVERY = 25
 """Facts scored before the event loop gets its turn: about 3 ms."""
 SUMMARY_IDLE_S = 0.25
-SUMMARY_PAUSE = 9
+SUMMARY_PAUSE = 4
 """After a derivation the pause, as a multiple of its time: under a flood summaries fall behind, scores do not."""
 
 

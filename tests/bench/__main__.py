@@ -1,5 +1,6 @@
 """`python -m tests.bench [scoring|latency|growth|reads]`; without an argument all. Figures on standard output."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tests.bench import growth, latency, scoring
-from tests.bench.figures import Figure, publish
+from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
 PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
@@ -27,8 +28,9 @@ def main(wanted: Sequence[str]) -> int:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, stage() as shared:
         for name in wanted or PARTS:
-            command = " ".join(["make bench", *([f"ONLY={name}"] if wanted else [])])
-            publish(name, PARTS[name](shared, progress), command=command)
+            command, load = f"make bench ONLY={name}" if wanted else "make bench", os.getloadavg()[0]
+            figures = PARTS[name](shared, progress)
+            publish(name, figures, circumstances=circumstances(command, load_before=load))
     return 0
 
 

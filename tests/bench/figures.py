@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import log
+from math import ceil, log
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +14,6 @@ import orjson
 HERE = Path(__file__).parent
 LINES = HERE / "results.jsonl"
 REPORT = HERE / "RESULTS.md"
-BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,50 +52,36 @@ def slope(costs: Sequence[tuple[float, float]]) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all do not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * share // 1).__int__() - 1))]
+    return ordered[max(1, ceil(len(ordered) * share)) - 1]
 
 
-def publish(part: str, figures: Sequence[Figure], *, command: str) -> None:
+def publish(part: str, figures: Sequence[Figure], *, circumstances: str) -> None:
     """Print the figures, and put them in the place of this part's former ones in both files."""
-    new = [orjson.dumps({"part": part} | asdict(figure)) for figure in figures]
+    new = [orjson.dumps(asdict(figure)) for figure in figures]
     for line in new:
         print(line.decode(), flush=True)
-    kept = [line for line in LINES.read_bytes().splitlines() if orjson.loads(line)["part"] != part] if _there() else []
+    before = LINES.read_bytes().splitlines() if LINES.exists() else []
+    kept = [line for line in before if not orjson.loads(line)["name"].startswith(f"{part}_")]
     LINES.write_bytes(b"\n".join([*kept, *new, b""]))
-    _write_tables(command)
+    begin, end = f"<!-- {part}: written by make bench -->", f"<!-- end of {part} -->"
+    above, _, rest = REPORT.read_text().partition(begin)
+    REPORT.write_text(f"{above}{begin}\n{circumstances}\n\n{_table(figures)}\n{end}{rest.partition(end)[2]}")
 
 
-def _there() -> bool:
-    return LINES.exists()
+def _table(figures: Sequence[Figure]) -> str:
+    rows = ["| figure | unit | min | median | max | target |", "|---|---|--:|--:|--:|---|"]
+    for figure in figures:
+        verdict = {None: "", True: ", reached", False: ", **missed**"}[figure.reached]
+        numbers = " | ".join(f"{number:g}" for number in (figure.min, figure.median, figure.max))
+        rows.append(f"| {figure.name} | {figure.unit} | {numbers} | {figure.target or ''}{verdict} |")
+    return "\n".join(rows)
 
 
-def _write_tables(command: str) -> None:
-    before, _, rest = REPORT.read_text().partition(BEGIN)
-    lines = [orjson.loads(line) for line in LINES.read_bytes().splitlines()]
-    tables = [f"Last run: `{command}`, {datetime.now(UTC):%d %b %Y}, {machine()}"]
-    for part in dict.fromkeys(line["part"] for line in lines):
-        tables += [
-            "",
-            f"### {part}",
-            "",
-            "| figure | unit | min | median | max | target |",
-            "|---|---|--:|--:|--:|---|",
-        ]
-        for line in lines:
-            if line["part"] == part:
-                figure = Figure(**{key: value for key, value in line.items() if key != "part"})
-                verdict = {None: "", True: ", reached", False: ", **missed**"}[figure.reached]
-                tables.append(
-                    f"| {figure.name} | {figure.unit} | {figure.min:g} | {figure.median:g} | {figure.max:g} "
-                    f"| {(figure.target or '') + verdict} |"
-                )
-    REPORT.write_text(before + BEGIN + "\n" + "\n".join(tables) + "\n" + END + rest.partition(END)[2])
-
-
-def machine() -> str:
-    """What this ran on, and how busy it was with other things just now."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, load average {load}"
+def circumstances(command: str, *, load_before: float) -> str:
+    """Command, date and machine; and how busy that was with other things, without which no figure means much."""
+    cores = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    load = f"load average {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    return f"`{command}`, {datetime.now(UTC):%d %b %Y}, {cores}, {load}."
 
 
 def _short(value: float) -> float:

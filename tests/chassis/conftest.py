@@ -1,17 +1,17 @@
 """A workshop on the real parts, for tests of what the chassis does around a reaction."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chassis.settings import Settings
 from chassis.store import Database
 from tests.chassis.kafka import Kafka
-from tests.chassis.workshop import Facts, Running, Troubles, open_workshop
-
-Opens = Callable[..., AbstractAsyncContextManager[Running]]
+from tests.chassis.owner import Owner, Owners
+from tests.chassis.workshop import Facts, Opens, Running, Troubles, open_workshop
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +63,32 @@ async def workshop(opens: Opens) -> AsyncGenerator[Running]:
     """Open."""
     async with opens() as running:
         yield running
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """What was traced."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def owners(database: Database, settings: Settings, spans: InMemorySpanExporter) -> Owners:
+    """As many processes as a test wants, on one database."""
+
+    @asynccontextmanager
+    async def starting() -> AsyncGenerator[Owner]:
+        watched = {"otel_exporter_otlp_endpoint": None, "traces_sample_ratio": 1.0}
+        owner = Owner(database, settings.model_copy(update=watched), spans)
+        await owner.outbox.prepare()
+        yield owner
+        await owner.producer.stop()
+        owner.watch.provider.shutdown()
+
+    return starting
+
+
+@pytest.fixture
+async def owner(owners: Owners) -> AsyncGenerator[Owner]:
+    """One process."""
+    async with owners() as owner:
+        yield owner

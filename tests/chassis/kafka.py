@@ -104,7 +104,7 @@ class Kafka:
         found = await self.admin.list_consumer_group_offsets(group, partitions=partitions)
         return {tp.partition: offset.offset for tp, offset in found.items()}
 
-    async def caught_up(self, group: str, topic: Topic, **ends: int) -> None:
+    async def caught_up(self, group: str, topic: Topic) -> None:
         """Return when the group has committed the end of every partition that holds anything."""
         consumer = AIOKafkaConsumer(**client_options(self.settings), group_id=None)
         await consumer.start()

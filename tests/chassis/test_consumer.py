@@ -13,10 +13,9 @@ from chassis.records import Fact
 from chassis.settings import Settings
 from chassis.store import Database
 from contracts.topics import Topic
-from tests.chassis.conftest import Opens
 from tests.chassis.kafka import Kafka
 from tests.chassis.proxy import proxy
-from tests.chassis.workshop import Facts, Thing, Troubles, letters_in, until
+from tests.chassis.workshop import Facts, Opens, Thing, Troubles, letters_in, until
 
 real = pytest.mark.real
 THINGS = Topic("test.things", 1, "any", compacted=False, about="of a test")

@@ -10,9 +10,8 @@ from aiokafka import ConsumerRecord
 from chassis.deadletters import DeadLetters, Failure, RawRecord, record_of
 from chassis.store import Database, Document
 from chassis.telemetry import Metrics
-from tests.chassis.conftest import Opens
 from tests.chassis.kafka import Kafka
-from tests.chassis.workshop import Facts, Running, Troubles, letters_in, until
+from tests.chassis.workshop import Facts, Opens, Running, Troubles, letters_in, until
 
 pytestmark = pytest.mark.real
 

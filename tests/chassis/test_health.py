@@ -15,9 +15,8 @@ from chassis.intake import Intake
 from chassis.settings import Settings
 from chassis.store import Database, connect
 from lab.parts.process import ports
-from tests.chassis.conftest import Opens
 from tests.chassis.kafka import Kafka
-from tests.chassis.workshop import Facts, Running, Troubles, until
+from tests.chassis.workshop import Facts, Opens, Running, Troubles, until
 
 LONG_S = NO_PROGRESS_S + 1
 

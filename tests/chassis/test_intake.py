@@ -9,9 +9,8 @@ import pytest
 from chassis.deadletters import DeadLetters
 from chassis.store import Database
 from contracts.fact import Envelope
-from tests.chassis.conftest import Opens
 from tests.chassis.kafka import Kafka, RawHeaders
-from tests.chassis.workshop import Facts, Running, Troubles, letters_in, until
+from tests.chassis.workshop import Facts, Opens, Running, Troubles, letters_in, until
 
 pytestmark = pytest.mark.real
 

@@ -55,7 +55,8 @@ class Watched:
 
 
 @pytest.fixture
-async def watched() -> AsyncGenerator[Watched]:
+async def watched(logs_as_they_were: None) -> AsyncGenerator[Watched]:
+    telemetry.configure_logs(Settings(), service="test")
     watch = telemetry.start(Settings(traces_sample_ratio=1), service="test")
     exporter = InMemorySpanExporter()
     watch.provider.add_span_processor(SimpleSpanProcessor(exporter))

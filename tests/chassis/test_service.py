@@ -18,10 +18,9 @@ from chassis.service import Parts, Resources, provided, service
 from chassis.settings import Settings
 from chassis.store import Collection, Database
 from lab.parts.process import ports
-from tests.chassis.conftest import Opens
 from tests.chassis.kafka import Kafka
 from tests.chassis.proxy import proxy
-from tests.chassis.workshop import Facts, Troubles, until
+from tests.chassis.workshop import Facts, Opens, Troubles, until
 
 pytestmark = pytest.mark.real
 

@@ -7,7 +7,7 @@ projection that refers to it. Tests break them while they run.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import nan
@@ -251,6 +251,9 @@ class Running:
             lambda: self.http.get(path), lambda a: a.status_code == status and (told is None or a.text == told)
         )
         return answer.text
+
+
+Opens = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @asynccontextmanager

@@ -22,6 +22,9 @@ AT_START = len(catalogue.instruments()) + len(catalogue.cycles())
 COMMANDS = {"open": 1, "fill": 2, "submit": 3}
 """A portrait's command → which write of the process it is."""
 
+SENDS_LATE = {"KAFKA_LINGER_MS": "200"}
+"""Far longer than what comes after: whoever goes on before Kafka has acknowledged dies with facts unsent."""
+
 IN_COMMANDS = [
     pytest.param(f"{point}:{number + AT_START * (point == 'cas.before')}", id=f"{point}-{command}")
     for point in POINTS
@@ -45,7 +48,7 @@ async def restarted_at(part: Part, point: str) -> None:
 @pytest.fixture(scope="module")
 async def assessment(ground: Ground) -> AsyncGenerator[Part]:
     """Its first starts are all cut short, while it publishes its catalogue."""
-    part = ground.service("assessment")
+    part = ground.service("assessment", **SENDS_LATE)
     for point in ("cas.after:5", "relay.acknowledged", "relay.archived"):
         await restarted_at(part, point)
         assert await died(part) == -signal.SIGKILL
@@ -55,7 +58,7 @@ async def assessment(ground: Ground) -> AsyncGenerator[Part]:
 
 @pytest.fixture(scope="module")
 async def scoring(ground: Ground, assessment: Part) -> AsyncGenerator[Part]:
-    part = ground.service("scoring", BATCH_MAX_RECORDS="10")
+    part = ground.service("scoring", BATCH_MAX_RECORDS="10", **SENDS_LATE)
     async with running(part):
         yield part
 

@@ -1,7 +1,5 @@
 """The scoring worker's desk on the real database."""
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 
 from chassis.settings import Settings
@@ -9,9 +7,7 @@ from chassis.store import Database
 from contracts.events import INSTRUMENT_PUBLISHED
 from services.assessment import catalogue
 from services.scoring import usecases
-from tests.scoring.desk import Desk, read
-
-Furnish = Callable[[], Awaitable[Desk]]
+from tests.scoring.desk import Desk, Furnish, read
 
 
 @pytest.fixture

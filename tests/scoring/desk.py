@@ -1,6 +1,6 @@
 """The scoring worker's desk, without its process: real stores, real arithmetic, and a publisher that only remembers."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -80,6 +80,7 @@ class Desk:
         return sum([await self.database[name].count_documents({"raised": {"$gt": 0}}) for name in _MARKED])
 
 
+Furnish = Callable[[], Awaitable[Desk]]
 _MARKED = ("summaries", "nations")
 
 

@@ -16,8 +16,7 @@ from contracts.assessment import AssessmentState, Stage
 from contracts.events import INSTRUMENT_PUBLISHED
 from services.assessment import catalogue
 from services.scoring import usecases
-from tests.scoring.conftest import Furnish
-from tests.scoring.desk import Desk, read, state, told
+from tests.scoring.desk import Desk, Furnish, read, state, told
 
 pytestmark = pytest.mark.real
 
@@ -111,7 +110,9 @@ async def test_any_order_repetition_and_delay_in_two_workers_converges(
     }
     for collection, documents in expected.items():
         assert found[collection] == documents, collection
-        assert digest(found[collection]) == digest(documents), f"{collection}: equal, but not byte by byte"
+        # A summary is written in place, so that the order of its fields tells its history; the others are put whole.
+        if collection in ("history", "current"):
+            assert digest(found[collection]) == digest(documents), f"{collection}: equal, but not byte by byte"
     published = {(fact.envelope.id, fact.value) for desk in (one, other) for fact in desk.published.facts}
     assert published == {(fact.envelope.id, fact.value) for fact in quiet.published.facts}
     assert len(published) == len(facts)

@@ -15,8 +15,7 @@ from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
 from services.scoring import usecases
 from services.scoring.domain import RULE
-from tests.scoring.conftest import Furnish
-from tests.scoring.desk import BEGUN, Desk, every, read, state, told
+from tests.scoring.desk import BEGUN, Desk, Furnish, every, read, state, told
 
 pytestmark = pytest.mark.real
 
