@@ -130,20 +130,13 @@ _KeyHeader = Annotated[
 ]
 
 
-async def _optional_key(key: _KeyHeader = None) -> str | None:
-    if key is not None and not KEY.fullmatch(key):
+async def _key(key: _KeyHeader = None) -> str:
+    if key is None:
+        raise IdempotencyKeyRequired
+    if not KEY.fullmatch(key):
         raise IdempotencyKeyMalformed
     return key
 
 
-async def _required_key(key: Annotated[str | None, Depends(_optional_key)]) -> str:
-    if key is None:
-        raise IdempotencyKeyRequired
-    return key
-
-
-IdempotencyKey = Annotated[str, Depends(_required_key)]
+IdempotencyKey = Annotated[str, Depends(_key)]
 """For POSTs that create or submit: 400 without a key."""
-
-OptionalIdempotencyKey = Annotated[str | None, Depends(_optional_key)]
-"""For changes that are repeatable by themselves, yet may be named."""

@@ -139,7 +139,8 @@ class Intake(Generic[B]):
         self._batch_of = self._generation
         self._caught_up.clear()
         try:
-            records = await self.offsets.of_known_epoch(await self.offsets.still_due(records))
+            records = await self.offsets.without_holes(await self.offsets.still_due(records))
+            records = await self.offsets.of_known_epoch(records)
             if not records:
                 return
             metrics.batch_records.labels(self.group).observe(len(records))

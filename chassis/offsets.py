@@ -26,6 +26,7 @@ class Partition:
     epoch: int | None = None
     rewind: int = 0
     next: int | None = None
+    went_back_to: int | None = None
     committed: int | None = None
     held: dict[int, tuple[RawRecord, Failure]] = field(default_factory=dict[int, tuple[RawRecord, Failure]])
     handled_at: float = 0.0
@@ -109,6 +110,28 @@ class Offsets:
         if len(due) == len(last):
             return records
         return [r for r in records if TopicPartition(r.topic, r.partition) in due]
+
+    async def without_holes(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        """Those of partitions on which they follow what is settled. Goes back on the others, once per hole.
+
+        aiokafka forgets what it had fetched for a call of `getmany` that fails on another partition's record (a header
+        name that is not UTF-8); a later commit would skip that. Compaction leaves holes too, hence once.
+        """
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        back: dict[TopicPartition, int] = {}
+        for tp, offset in first.items():
+            partition = self._known(tp)
+            if partition.next is None and (consumer := self._consumer()):
+                partition.next = partition.committed = await consumer.committed(tp)
+            if partition.next is not None and offset > partition.next != partition.went_back_to:
+                partition.went_back_to = back[tp] = partition.next
+        for tp, offset in back.items():
+            if (consumer := self._consumer()) and tp in consumer.assignment():
+                log.warning("records were jumped over", group=self._group, partition=tp.partition, back_to=offset)
+                consumer.seek(tp, offset)
+        return [r for r in records if TopicPartition(r.topic, r.partition) not in back] if back else records
 
     # A topic that was rebuilt, or is to be read again
 

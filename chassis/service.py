@@ -183,11 +183,13 @@ class OutcomeUnknown(Unavailable):
 
     detail = (
         "The database does not answer, so it is not known whether the change was made. After `Retry-After` seconds "
-        "send the very same request again, with the same `Idempotency-Key` if it had one: nothing is done twice."
+        "send the very same request again, with the same `Idempotency-Key` if it had one: nothing is done twice. "
+        "412 then means that it was made, or that somebody else changed the same: GET shows which."
     )
     detail_id = (
         "Basis data tidak menjawab, sehingga belum diketahui apakah perubahan sudah tersimpan. Setelah `Retry-After` "
-        "detik kirim lagi permintaan yang sama, dengan `Idempotency-Key` yang sama bila ada: tidak ada yang dobel."
+        "detik kirim lagi permintaan yang sama, dengan `Idempotency-Key` yang sama bila ada: tidak ada yang dobel. "
+        "Bila jawabannya 412, perubahan itu sudah tersimpan atau orang lain mengubahnya: GET menunjukkan yang mana."
     )
 
 

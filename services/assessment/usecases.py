@@ -8,6 +8,7 @@ from chassis.conditional import Expected, etag
 from chassis.outbox import AlreadyThere, Done, Request
 from chassis.problem import Forbidden, Problem
 from chassis.records import OutgoingFact, outgoing
+from chassis.references import UnknownCycle, UnknownRegion
 from chassis.store import Document
 from chassis.viewer import Viewer
 from contracts import events
@@ -23,22 +24,6 @@ from services.assessment.store import Assessments, Catalogue, Decision
 MAY_ANSWER = (Role.OPERATOR, Role.INTERNAL_ASSESSOR, Role.DATA_ENTRY, Role.RESPONSIBLE)
 MAY_OPEN = (Role.DATA_ENTRY, Role.RESPONSIBLE)
 MAY_SEND = (Role.RESPONSIBLE,)
-
-
-class UnknownRegion(Problem):
-    """No region has this code."""
-
-    status, code, title = 422, "unknown_region", "There is no such region"
-    detail = "Use the Kemendagri code as text, such as 32.11."
-    detail_id = "Gunakan kode Kemendagri sebagai teks, misalnya 32.11."
-
-
-class UnknownCycle(Problem):
-    """No cycle has this id."""
-
-    status, code, title = 422, "unknown_cycle", "There is no such cycle"
-    detail = "GET /assessment/v1/cycles lists those there are."
-    detail_id = "GET /assessment/v1/cycles memuat daftarnya."
 
 
 class NotSelfGoverning(Problem):

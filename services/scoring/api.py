@@ -19,7 +19,8 @@ from contracts.regions import Directory, Kind
 from contracts.scoring import Figure, Incomplete, Score
 from services.scoring import usecases
 from services.scoring.domain import figure
-from services.scoring.store import Instruments, Place, Scores
+from services.scoring.store.instruments import Instruments
+from services.scoring.store.scores import Place, Scores
 from services.scoring.summary import Part
 
 router = APIRouter(prefix="/scoring/v1", tags=["scoring"])
@@ -134,11 +135,16 @@ class SummaryOut(BaseModel):
 
 @router.get("/scores", responses=problems(401, 422, 429, 503))
 async def region_scores(
-    region: RegionCode, viewer: CurrentViewer, scores: ScoreStore, request: Request, response: Response
+    region: RegionCode,
+    viewer: CurrentViewer,
+    scores: ScoreStore,
+    directory: Regions,
+    request: Request,
+    response: Response,
 ) -> ScoresOut:
     """The newest scores of a region, one per cycle. Empty where there are none that you may see."""
-    out = ScoresOut(items=[ScoreOut.of(d) for d in await scores.of_region(region, viewer=viewer)])
-    return _tagged(out, request, response)
+    found = await usecases.of_region(region, scores=scores, directory=directory, viewer=viewer)
+    return _tagged(ScoresOut(items=[ScoreOut.of(d) for d in found]), request, response)
 
 
 @router.get("/scores/{assessment_id}", responses=problems(401, 404, 429, 503))
@@ -169,6 +175,7 @@ async def standings(
     kind: Kind,
     viewer: CurrentViewer,
     scores: ScoreStore,
+    instruments: InstrumentStore,
     directory: Regions,
     province: str | None = None,
     group: str | None = None,
@@ -178,6 +185,7 @@ async def standings(
     """Regions of one kind by index, the highest first, as far as you may see them."""
     rows = await usecases.standings(
         scores=scores,
+        instruments=instruments,
         directory=directory,
         viewer=viewer,
         cycle=cycle,
@@ -214,17 +222,17 @@ async def summary(
     group: str | None = None,
 ) -> SummaryOut:
     """Mean, median, histogram and predicates per kind: of the nation, a `province` or a `group`."""
+    opened = await usecases.opened(cycle, instruments=instruments)
     found = await usecases.summary(
-        scores=scores, directory=directory, viewer=viewer, cycle=cycle, province=province, group=group
+        scores=scores, directory=directory, viewer=viewer, cycle=opened, province=province, group=group
     )
-    opened = await instruments.cycle(cycle)
     return SummaryOut(
         cycle=cycle,
         scope=group or province or "nation",
         basis="self",
         as_of=found.as_of,
         kinds={Kind(kind): PartOut.of(part) for kind, part in sorted(found.parts.items())},
-        aims=[AimOut.model_validate(aim.model_dump()) for aim in (opened.aims or () if opened else ())],
+        aims=[AimOut.model_validate(aim.model_dump()) for aim in opened.aims or ()],
     )
 
 

@@ -5,7 +5,9 @@ from fastapi import FastAPI
 from chassis.service import Resources, service
 from chassis.settings import Settings
 from services.scoring import api, consumers, usecases
-from services.scoring.store import Instruments, Scores
+from services.scoring.store.instruments import Instruments
+from services.scoring.store.projection import Projection
+from services.scoring.store.scores import Scores
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -14,7 +16,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         name="scoring",
         routes=api.router,
-        stores=[Instruments, Scores],
+        stores=[Instruments, Projection, Scores],
         reactions=consumers.reactions,
         beside=[derive_summaries],
     )
@@ -22,4 +24,4 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def derive_summaries(resources: Resources) -> None:
     """Summaries follow a second behind the scores."""
-    await usecases.derive_summaries(resources[Scores])
+    await usecases.derive_summaries(resources[Projection])

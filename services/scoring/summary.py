@@ -1,10 +1,9 @@
-"""Summaries: exact histograms that merge, so that no read and no event ever counts regions again. Pure.
+"""Summaries: exact histograms, so that no read ever counts regions again. Pure.
 
-A province's part holds, per kind of region, how many have which index as shown and which predicate, and the exact sum.
-The nation is the sum of its provinces.
+A part holds, per kind of region, how many have which index as shown and which predicate, and the exact sum. Parts add
+up: the nation is the sum of its provinces (`store.projection`).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,21 +55,3 @@ def _at(ordered: Iterable[tuple[int, int]], position: int) -> int:
             return value
         position -= count
     raise IndexError(position)
-
-
-def merge(summaries: Iterable[Summary]) -> Summary:
-    """The summary of all regions in the given ones, which must not overlap. In any order the same."""
-    parts: dict[str, Part] = {}
-    times: list[datetime] = []
-    for summary in summaries:
-        if summary.as_of:
-            times.append(summary.as_of)
-        for kind, part in summary.parts.items():
-            known = parts.get(kind, Part(kind, {}, {}, Fraction(0)))
-            parts[kind] = Part(
-                kind,
-                shown=Counter(known.shown) + Counter(part.shown),
-                predicates=Counter(known.predicates) + Counter(part.predicates),
-                total=known.total + part.total,
-            )
-    return Summary(parts, max(times, default=None))

@@ -10,6 +10,7 @@ from chassis.intake import Fork
 from chassis.problem import NotFound, Problem
 from chassis.publish import Publish
 from chassis.records import Fact, OutgoingFact, Rejected, outgoing
+from chassis.references import UnknownCycle, UnknownRegion
 from chassis.store import Document
 from chassis.viewer import National, Regions, Viewer
 from contracts import events
@@ -17,7 +18,9 @@ from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublish
 from contracts.regions import Directory, Kind, Region, UnknownGroup
 from contracts.scoring import ScoreRecalculated
 from services.scoring.domain import RULE, LevelOffScale, UnknownIndicator, scores
-from services.scoring.store import Instruments, Place, Scores
+from services.scoring.store.instruments import Instruments
+from services.scoring.store.projection import Projection
+from services.scoring.store.scores import Place, Scores
 from services.scoring.summary import Summary
 
 YIELD_EVERY = 25
@@ -34,26 +37,26 @@ class UnknownScope(Problem):
 
 
 async def learn_instruments(
-    facts: Sequence[Fact[InstrumentPublished]], *, instruments: Instruments, letters: DeadLetters
+    facts: Sequence[Fact[InstrumentPublished]], *, projection: Projection, letters: DeadLetters
 ) -> None:
     """Keep copies, then release what waited for them. Raises Fork for a second instrument of the same id."""
     for fact in facts:
-        if not await instruments.keep(fact.body, digest=fact.digest):
+        if not await projection.keep_instrument(fact.body, digest=fact.digest):
             raise Fork(f"instrument {fact.body.instrument} was published twice, differently")
     await letters.release([fact.body.instrument for fact in facts])
 
 
-async def learn_cycles(facts: Sequence[Fact[CycleOpened]], *, instruments: Instruments) -> None:
+async def learn_cycles(facts: Sequence[Fact[CycleOpened]], *, projection: Projection) -> None:
     """Keep copies. Raises Fork for a second cycle of the same id."""
     for fact in facts:
-        if not await instruments.keep_cycle(fact.body, digest=fact.digest):
+        if not await projection.keep_cycle(fact.body, digest=fact.digest):
             raise Fork(f"cycle {fact.body.cycle} was opened twice, differently")
 
 
 async def score(
     facts: Sequence[Fact[AssessmentState]],
     *,
-    scores: Scores,
+    projection: Projection,
     instruments: Instruments,
     directory: Directory,
     publish: Publish,
@@ -79,7 +82,7 @@ async def score(
         scored.append((fact, follows, region))
         if position % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
-    if forks := await scores.record(scored):
+    if forks := await projection.record(scored):
         raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
     for position, (fact, follows, _) in enumerate(scored):
         await publish(follows, cause=fact)
@@ -112,11 +115,11 @@ async def _scored(
     return body, region
 
 
-async def derive_summaries(scores: Scores) -> None:
+async def derive_summaries(projection: Projection) -> None:
     """For ever: derive the summaries whose marks are due. Several workers share them by leases."""
     while True:
         began = monotonic()
-        province, nation = await scores.derive_province(), await scores.derive_nation()
+        province, nation = await projection.derive_province(), await projection.derive_nation()
         took_s = monotonic() - began
         await asyncio.sleep(SUMMARY_PAUSE * took_s if province or nation else SUMMARY_IDLE_S)
 
@@ -130,9 +133,25 @@ class Ranked:
     place: Place
 
 
+async def opened(cycle: str, *, instruments: Instruments) -> CycleOpened:
+    """By id. Raises UnknownCycle."""
+    known = await instruments.cycle(cycle)
+    if known is None:
+        raise UnknownCycle(field="cycle")
+    return known
+
+
+async def of_region(region: str, *, scores: Scores, directory: Directory, viewer: Viewer) -> list[Document]:
+    """The newest scores of a region that the viewer sees. Raises UnknownRegion."""
+    if directory.find(region) is None:
+        raise UnknownRegion(field="region")
+    return await scores.of_region(region, viewer=viewer)
+
+
 async def standings(
     *,
     scores: Scores,
+    instruments: Instruments,
     directory: Directory,
     viewer: Viewer,
     cycle: str,
@@ -142,7 +161,8 @@ async def standings(
     after: Place | None,
     limit: int,
 ) -> list[Ranked]:
-    """A page; equal indices share a rank. Raises UnknownScope."""
+    """A page; equal indices share a rank. Raises UnknownCycle, UnknownScope."""
+    await opened(cycle, instruments=instruments)
     within = _within(directory, province=province, group=group)
     page = await scores.standings(viewer=viewer, cycle=cycle, kind=kind.value, within=within, after=after, limit=limit)
     rows: list[Ranked] = []
@@ -187,22 +207,22 @@ async def summary(
     scores: Scores,
     directory: Directory,
     viewer: Viewer,
-    cycle: str,
+    cycle: CycleOpened,
     province: str | None,
     group: str | None,
 ) -> Summary:
-    """Of the nation, a province or a group. Raises NotFound unless the viewer sees every region in it."""
+    """Of the nation, a province or a group. Raises UnknownScope, NotFound unless the viewer sees every region in it."""
     reach = viewer.scores
     if group is not None:
         members = _group(directory, group)
         if not (isinstance(reach, National) or (isinstance(reach, Regions) and members <= reach.codes)):
             raise NotFound
-        return await scores.summary_of_group(cycle, members, viewer=viewer)
+        return await scores.summary_of_group(cycle.cycle, members, viewer=viewer)
     if province is not None:
         code = _province(directory, province)
         if not (isinstance(reach, National) or (isinstance(reach, Regions) and code in reach.codes)):
             raise NotFound
-        return await scores.summary_of_province(cycle, code, viewer=viewer)
+        return await scores.summary_of_province(cycle.cycle, code, viewer=viewer)
     if not isinstance(reach, National):
         raise NotFound
-    return await scores.summary_of_nation(cycle, viewer=viewer)
+    return await scores.summary_of_nation(cycle.cycle, viewer=viewer)

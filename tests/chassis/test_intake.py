@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from aiokafka import TopicPartition
 
 from chassis.deadletters import DeadLetters
 from chassis.store import Database
@@ -137,6 +138,27 @@ async def test_bad_records_are_set_aside_once_however_often_they_are_read(
         await database["positions"].insert_one({"_id": facts.group, "asked": 1})
         await until(lambda: asyncio.sleep(0, troubles.handled["good"]), lambda times: times == 2)
     assert await letters_in(database, 1) == [first]
+
+
+async def test_records_that_the_client_forgot_it_had_fetched_are_read_again(
+    opens: Opens, kafka: Kafka, facts: Facts, troubles: Troubles
+) -> None:
+    """As aiokafka does when a call of `getmany` fails on what another partition holds."""
+    await kafka.put_facts([facts.thing("before")])
+    async with opens() as running:
+        await kafka.caught_up(facts.group, facts.things)
+        (intake,) = [i for i in running.app.state.health.intakes if i.group == facts.group]
+        troubles.gate.clear()
+        troubles.entered.clear()
+        await kafka.put_facts([facts.thing("held-up")])
+        await troubles.entered.wait()
+        await kafka.put_facts([facts.thing("jumped-over"), facts.thing("after")])
+        consumer = intake.offsets._consumer()
+        assert consumer is not None
+        consumer.seek(TopicPartition(facts.things.name, 0), 3)
+        troubles.gate.set()
+        await kafka.caught_up(facts.group, facts.things)
+    assert troubles.handled == dict.fromkeys(["before", "held-up", "jumped-over", "after"], 1)
 
 
 # Refused by the reaction, then retried

@@ -21,5 +21,5 @@ async def desk(furnish: Furnish) -> Desk:
     """One that knows the instruments."""
     desk = await furnish()
     facts = [read(INSTRUMENT_PUBLISHED, i, key=i.instrument) for i in catalogue.instruments()]
-    await usecases.learn_instruments(facts, instruments=desk.instruments, letters=desk.letters)
+    await usecases.learn_instruments(facts, projection=desk.projection, letters=desk.letters)
     return desk

@@ -21,7 +21,9 @@ from contracts.events import ASSESSMENT_REOPENED, ASSESSMENT_SUBMITTED, EventTyp
 from contracts.fact import Body, Visibility
 from contracts.regions import Directory
 from services.scoring import usecases
-from services.scoring.store import Instruments, Scores
+from services.scoring.store.instruments import Instruments
+from services.scoring.store.projection import Projection
+from services.scoring.store.scores import Scores
 
 B = TypeVar("B", bound=Body)
 
@@ -45,6 +47,7 @@ class Desk:
 
     database: Database
     scores: Scores
+    projection: Projection
     instruments: Instruments
     letters: DeadLetters
     directory: Directory
@@ -55,16 +58,16 @@ class Desk:
         """With stores of its own on a database that others may share."""
         watch = telemetry.start(settings.model_copy(update={"otel_exporter_otlp_endpoint": None}), service="test")
         parts = Parts(database, Producer(settings, service="test"), Epochs(database), watch, Directory.load())
-        scores, instruments = Scores(parts), Instruments(parts)
+        scores, projection, instruments = Scores(parts), Projection(parts), Instruments(parts)
         await scores.prepare()
-        await instruments.prepare()
-        return cls(database, scores, instruments, DeadLetters(database, watch.metrics), parts.directory)
+        await projection.prepare()
+        return cls(database, scores, projection, instruments, DeadLetters(database, watch.metrics), parts.directory)
 
     async def score(self, *facts: Fact[AssessmentState]) -> None:
         """One batch."""
         await usecases.score(
             facts,
-            scores=self.scores,
+            projection=self.projection,
             instruments=self.instruments,
             directory=self.directory,
             publish=self.published,

@@ -100,6 +100,22 @@ async def test_an_unknown_scope_is_refused_with_its_field(
         assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "unknown_scope", field)
 
 
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("/summaries/spbe-1999", "unknown_cycle"),
+        ("/standings?cycle=spbe-1999&kind=city", "unknown_cycle"),
+        ("/scores?region=99.99", "unknown_region"),
+    ],
+)
+async def test_what_does_not_exist_is_not_taken_for_what_has_no_scores_yet(
+    address: str, code: str, scoring: httpx.AsyncClient, nation: dict[str, str]
+) -> None:
+    refused = await scoring.get(address, headers=nation)
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["field"]) == (422, code, code.removeprefix("unknown_"))
+
+
 async def test_summaries_of_nation_province_and_group_are_exact(
     west_java: Sequence[Region], summary: Summary, nation: dict[str, str]
 ) -> None:

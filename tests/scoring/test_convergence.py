@@ -45,7 +45,7 @@ def histories(chance: random.Random) -> list[Fact[AssessmentState]]:
 async def learn(desk: Desk) -> None:
     """The instruments arrive."""
     facts = [read(INSTRUMENT_PUBLISHED, i, key=i.instrument) for i in catalogue.instruments()]
-    await usecases.learn_instruments(facts, instruments=desk.instruments, letters=desk.letters)
+    await usecases.learn_instruments(facts, projection=desk.projection, letters=desk.letters)
 
 
 async def work(desk: Desk, facts: Sequence[Fact[AssessmentState]], chance: random.Random) -> None:
@@ -90,7 +90,7 @@ async def test_any_order_repetition_and_delay_in_two_workers_converges(
     # And anyhow.
     one, other = await furnish(), await furnish()
     desks = (quiet, one, other)
-    deriving = [asyncio.create_task(usecases.derive_summaries(desk.scores)) for desk in desks]
+    deriving = [asyncio.create_task(usecases.derive_summaries(desk.projection)) for desk in desks]
     shares = [chance.sample(facts, len(facts)), chance.sample(facts, len(facts) * 2 // 3)]
     for share in shares:
         share += chance.choices(facts, k=20)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scoring.domain import figure
-from services.scoring.summary import Part, Summary, merge
+from services.scoring.summary import Part, Summary
 
 BEGUN = datetime(2023, 11, 1, tzinfo=UTC)
 
@@ -55,21 +55,6 @@ regions = st.builds(
 )
 
 
-@given(st.lists(st.lists(regions, max_size=6), max_size=8), st.data())
-def test_portions_merged_in_any_order_are_all_regions_counted_at_once(
-    portions: list[list[Scored]], data: st.DataObject
-) -> None:
-    shuffled = data.draw(st.permutations(portions))
-    assert merge(map(counted, shuffled)) == counted([region for portion in portions for region in portion])
-
-
-@given(st.lists(regions, max_size=6), st.lists(regions, max_size=6), st.lists(regions, max_size=6))
-def test_merging_what_was_merged_changes_nothing(one: list[Scored], two: list[Scored], three: list[Scored]) -> None:
-    a, b, c = counted(one), counted(two), counted(three)
-    assert merge([merge([a, b]), c]) == merge([a, merge([b, c])]) == merge([c, b, a])
-    assert merge([merge([a])]) == merge([a]) == a
-
-
 @given(st.lists(regions, min_size=1, max_size=40))
 def test_count_mean_and_median_are_exact(found: list[Scored]) -> None:
     for kind, part in counted(found).parts.items():
@@ -82,7 +67,6 @@ def test_count_mean_and_median_are_exact(found: list[Scored]) -> None:
 def test_no_region_has_no_mean_and_no_median() -> None:
     part = Part("city", {}, {}, Fraction(0))
     assert (part.count, part.mean, part.median) == (0, None, None)
-    assert merge([]) == Summary({}, None)
 
 
 def test_a_median_between_two_regions_lies_half_way() -> None:

@@ -105,7 +105,7 @@ async def test_an_instrument_that_nobody_told_of_is_waited_for_and_then_known_at
         assert missing.value.name == "spbe-2020"
     other = await furnish()  # another worker hears of it
     learned = read(INSTRUMENT_PUBLISHED, catalogue.instrument("spbe-2020"), key="spbe-2020")
-    await usecases.learn_instruments([learned], instruments=other.instruments, letters=other.letters)
+    await usecases.learn_instruments([learned], projection=other.projection, letters=other.letters)
     await desk.score(fact)
     assert len(desk.published.facts) == 1
 
@@ -126,21 +126,21 @@ async def test_a_second_history_of_an_assessment_stops_before_anything_is_derive
 async def test_a_second_instrument_of_the_same_id_is_a_fork_and_a_repeat_is_none(desk: Desk) -> None:
     instrument = catalogue.instrument("spbe-2020")
     same = read(INSTRUMENT_PUBLISHED, instrument, key="spbe-2020")
-    await usecases.learn_instruments([same, same], instruments=desk.instruments, letters=desk.letters)
+    await usecases.learn_instruments([same, same], projection=desk.projection, letters=desk.letters)
     other = read(INSTRUMENT_PUBLISHED, instrument.model_copy(update={"name_en": "Another"}), key="spbe-2020")
     with pytest.raises(Fork, match="spbe-2020 was published twice, differently"):
-        await usecases.learn_instruments([other], instruments=desk.instruments, letters=desk.letters)
+        await usecases.learn_instruments([other], projection=desk.projection, letters=desk.letters)
 
 
 async def test_a_second_cycle_of_the_same_id_is_a_fork(desk: Desk) -> None:
     cycle = catalogue.cycle("spbe-2023")
     assert cycle is not None
     same = read(CYCLE_OPENED, cycle, key="spbe-2023")
-    await usecases.learn_cycles([same, same], instruments=desk.instruments)
+    await usecases.learn_cycles([same, same], projection=desk.projection)
     assert await desk.instruments.cycle("spbe-2023") == cycle
     other = read(CYCLE_OPENED, cycle.model_copy(update={"period": 2024}), key="spbe-2023")
     with pytest.raises(Fork, match="spbe-2023 was opened twice, differently"):
-        await usecases.learn_cycles([other], instruments=desk.instruments)
+        await usecases.learn_cycles([other], projection=desk.projection)
 
 
 # Summaries
@@ -155,7 +155,7 @@ async def test_a_flood_of_facts_raises_one_mark_and_nothing_is_counted_meanwhile
 
 
 async def test_summaries_follow_corrections_and_forget_who_has_no_index_any_more(desk: Desk) -> None:
-    deriving = asyncio.create_task(usecases.derive_summaries(desk.scores))
+    deriving = asyncio.create_task(usecases.derive_summaries(desk.projection))
 
     async def settled() -> dict[str, dict[str, int]]:
         async with asyncio.timeout(20):
