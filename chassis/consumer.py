@@ -38,6 +38,8 @@ log = structlog.stdlib.get_logger()
 B = TypeVar("B", bound=Body)
 STOP_WAIT_S = 15.0
 """A process that is told to end lets running batches finish for so long; the producer gets 5 s after that."""
+CLOSE_WAIT_S = 3.0
+"""After that; the groups were left by then. Over TLS aiokafka was seen to wait 14 s for connections to close."""
 START_RETRY_S = 1.0
 
 
@@ -188,22 +190,29 @@ async def start_broker(settings: Settings, intakes: Sequence[Intake[Any]], *, se
             await broker.start()
         except (KafkaError, OSError) as error:
             log.warning("kafka is not there yet", error=repr(error), retry_s=START_RETRY_S)
-            await stop_broker(broker)
+            await stop_broker(broker, intakes)
             await asyncio.sleep(START_RETRY_S)
         except BaseException:
-            await stop_broker(broker)
+            await stop_broker(broker, intakes)
             raise
         else:
             return broker
 
 
-async def stop_broker(broker: KafkaBroker) -> None:
+async def stop_broker(broker: KafkaBroker, intakes: Sequence[Intake[Any]]) -> None:
     """Finish running batches, leave the groups.
 
     Each subscriber by itself, on purpose: while Kafka is away aiokafka's stop ends in CancelledError, after which
     FastStream's own stop waits for no other subscriber's batch, and does not say so.
     """
-    ends = await asyncio.gather(*(subscriber.stop() for subscriber in broker.subscribers), return_exceptions=True)
-    for end in ends:
+    stopping = [asyncio.create_task(subscriber.stop()) for subscriber in broker.subscribers]
+    if not stopping:
+        return
+    await asyncio.sleep(0)  # from here on they take no new batch
+    await asyncio.gather(*(intake.give_up(set(), wait_s=STOP_WAIT_S) for intake in intakes))
+    _, late = await asyncio.wait(stopping, timeout=CLOSE_WAIT_S)
+    for task in late:
+        task.cancel()
+    for end in await asyncio.gather(*stopping, return_exceptions=True):
         if isinstance(end, Exception):
             log.warning("consumer did not stop cleanly", error=repr(end))

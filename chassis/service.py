@@ -222,7 +222,7 @@ class _Consumers:
             starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         if self._broker:
-            await stop_broker(self._broker)
+            await stop_broker(self._broker, self._intakes)
 
 
 class _Preparable(Protocol):
