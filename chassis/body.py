@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -222,8 +223,13 @@ def _check_object(pairs: Sequence[tuple[str, Any]]) -> None:
 
 
 def _check_float(text: str) -> None:
-    if math.isinf(float(text)):
+    if math.isinf(number := float(text)):
         _refuse_number(text)
+    if Decimal(repr(number)) != Decimal(text):  # it would become another one on the way, unnoticed
+        raise NotANumber(
+            f"{_shown(text)} has more digits than a JSON number keeps. Send it as text.",
+            f"{_shown(text)} memiliki lebih banyak digit daripada angka JSON. Kirim sebagai teks.",
+        )
 
 
 def _check_int(text: str) -> None:

@@ -120,8 +120,12 @@ def tagged(current: str, request: Request, response: Response) -> Any:
 
     Any: FastAPI takes a Response in place of what the operation says it returns.
     """
-    response.headers.update({"ETag": current, "Cache-Control": "private, no-cache", "Vary": "Authorization"})
-    return not_modified(request, current)
+    own = {"ETag": current, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    response.headers.update(own)
+    unchanged = not_modified(request, current)
+    if unchanged:
+        unchanged.headers.update(own)
+    return unchanged
 
 
 _KeyHeader = Annotated[

@@ -6,10 +6,12 @@ A letter is `open` until an operator asks for a `retry` or discards it, or until
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 from aiokafka import ConsumerRecord
 from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError
 
 from chassis.clock import now
 from chassis.records import TRACEPARENT, header
@@ -56,35 +58,42 @@ class DeadLetters:
 
     async def add(self, record: RawRecord, failure: Failure, *, group: str, epoch: int) -> None:
         """Set a record aside; once, however often it is read again."""
+        try:
+            new = await self._add(record, failure, group=group, epoch=str(epoch))
+        except DuplicateKeyError:
+            # Another record had this place: the topic was rebuilt, and nothing on this partition has told us so yet.
+            digest = blake2b(repr((record.key, record.value, record.headers)).encode(), digest_size=4).hexdigest()
+            new = await self._add(record, failure, group=group, epoch=f"{epoch}-{digest}")
+        if new:
+            self._metrics.dead_letters.labels(group, failure.code).inc()
+
+    async def _add(self, record: RawRecord, failure: Failure, *, group: str, epoch: str) -> bool:
+        """Whether it is open by this call. Raises DuplicateKeyError when another record's letter has its id."""
         at = now()
-        letter = {"_id": f"{record.topic}/{epoch}/{record.partition}/{record.offset}"}
-        done = await self._letters.update_one(
-            letter,
-            {
-                "$setOnInsert": {
-                    "group": group,
-                    "status": "open",
-                    **_reason(failure),
-                    "due_at": at + timedelta(seconds=REFERENCE_RETRY_S[0]),
-                    "tries": 0,
-                    "key": record.key,
-                    "value": record.value,
-                    # Names and values as they came, also where they are no text.
-                    "headers": [[name, value] for name, value in record.headers],
-                    "traceparent": header(record.headers, TRACEPARENT),
-                    "recorded_at": _clock_time(record.timestamp),
-                    "set_aside_at": at,
-                }
-            },
-            upsert=True,
-        )
+        letter: Document = {
+            "_id": f"{record.topic}/{epoch}/{record.partition}/{record.offset}",
+            "key": record.key,
+            "value": record.value,
+            # Names and values as they came, also where they are no text.
+            "headers": [[name, value] for name, value in record.headers],
+        }
+        more = {
+            "group": group,
+            "status": "open",
+            **_reason(failure),
+            "due_at": at + timedelta(seconds=REFERENCE_RETRY_S[0]),
+            "tries": 0,
+            "traceparent": header(record.headers, TRACEPARENT),
+            "recorded_at": _clock_time(record.timestamp),
+            "set_aside_at": at,
+        }
+        done = await self._letters.update_one(letter, {"$setOnInsert": more}, upsert=True)
         if done.upserted_id is None:
             # It was handled after a retry, then read again by other code, after a rewind: open once more.
             done = await self._letters.update_one(
                 letter | {"status": "done"}, {"$set": {"status": "open", "set_aside_at": at, **_reason(failure)}}
             )
-        if done.upserted_id is not None or done.modified_count:
-            self._metrics.dead_letters.labels(group, failure.code).inc()
+        return done.upserted_id is not None or bool(done.modified_count)
 
     async def release(self, references: Sequence[str]) -> None:
         """These references are there now: whatever waits for them is due at once."""

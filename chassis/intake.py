@@ -140,7 +140,7 @@ class Intake(Generic[B]):
         self._caught_up.clear()
         try:
             records = await self.offsets.without_holes(await self.offsets.still_due(records))
-            records = await self.offsets.of_known_epoch(records)
+            records = await self.offsets.of_known_epoch(records, is_fact=self._is_fact)
             if not records:
                 return
             metrics.batch_records.labels(self.group).observe(len(records))
@@ -166,6 +166,13 @@ class Intake(Generic[B]):
             else:
                 # Also for what nobody foresaw: going on would let a later commit skip these records.
                 self._back_off(records, error)
+
+    def _is_fact(self, record: RawRecord) -> bool:
+        try:
+            incoming(record, self._of)
+        except (Rejected, Ignored):
+            return False
+        return True
 
     def _must_be_ours(self) -> None:
         if self._batch_of != self._generation:
@@ -348,6 +355,9 @@ class Intake(Generic[B]):
             await self._run([incoming(record_of(letter), self._of)])
         except Ignored:
             await letters.done(letter)
+        except Fork as fork:
+            await letters.failed_again(letter, _failure(fork))
+            self._stand_still("fork", (), str(fork))
         except Exception as error:
             if _dependency_down(error):
                 raise

@@ -135,14 +135,17 @@ class Offsets:
 
     # A topic that was rebuilt, or is to be read again
 
-    async def of_known_epoch(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+    async def of_known_epoch(
+        self, records: Sequence[RawRecord], *, is_fact: Callable[[RawRecord], bool]
+    ) -> Sequence[RawRecord]:
         """Begin a partition anew when its topic was rebuilt; the records of the others."""
         anew: dict[TopicPartition, int] = {}
         for record in records:
             tp = TopicPartition(record.topic, record.partition)
             known = await self._epoch(tp)
             text = header(record.headers, EPOCH)
-            if text is not None and text.isascii() and text.isdigit() and int(text[:9]) > known:
+            # Only what reads as a fact is believed: anybody could put a number beside garbage.
+            if text and text.isascii() and text.isdigit() and int(text[:9]) > known and is_fact(record):
                 anew[tp] = max(int(text[:9]), anew.get(tp, 0))
         for tp, epoch in anew.items():
             await self._begin_anew(tp, epoch=epoch, rewind=self._known(tp).rewind)

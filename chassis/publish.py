@@ -59,7 +59,7 @@ class Publish:
         """A consumer span for each sampled record, its cause's child; others cost nothing."""
         for fact in facts:
             # Once for a fact that is twice in the batch.
-            if fact.traceparent and is_sampled(fact.traceparent) and fact.traceparent not in self._spans:
+            if fact.traceparent and is_sampled(fact.traceparent) and fact.envelope.id not in self._spans:
                 self._spans[fact.envelope.id] = self._telemetry.tracer.start_span(
                     f"process {topic}",
                     context=remote(fact.traceparent),

@@ -122,16 +122,32 @@ def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) 
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5])
         raise Rejected("breaks_contract", what) from error
+    if not _is_of(envelope.type, record.topic):
+        raise Rejected("unknown_type", f"{envelope.type} does not belong on {record.topic}")
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        key = ""
+    if not key or envelope.subject != body.aggregate:
+        raise Rejected("wrong_identity", f"key or ce_subject is not that of a fact about {body.aggregate}")
+    if (region := getattr(body, "region", envelope.region)) != envelope.region:
+        raise Rejected("wrong_identity", f"ce_region is {envelope.region}, but the body is about {region}")
     expected = fact_id(aggregate=body.aggregate, revision=envelope.revision, rule=envelope.rule, type=envelope.type)
     if envelope.id != expected:
         raise Rejected("wrong_identity", f"ce_id is {envelope.id}, but this fact's id is {expected}")
     return Fact(
         envelope=envelope,
-        key=(record.key or b"").decode(errors="replace"),
+        key=key,
         body=body,
         digest=blake2b(envelope.type.encode() + b"\n" + record.value, digest_size=16).hexdigest(),
         traceparent=header(record.headers, TRACEPARENT),
     )
+
+
+@lru_cache(maxsize=256)
+def _is_of(type: str, topic: str) -> bool:
+    """Topics are named after the noun: livinglab.assessment holds every assessment.*, also verbs of later versions."""
+    return topic.split(".")[1] == type.removeprefix(TYPE_PREFIX).partition(".")[0]
 
 
 @lru_cache(maxsize=256)

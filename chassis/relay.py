@@ -104,8 +104,6 @@ class Relay:
         )
         if not found:
             return 0
-        if not found:
-            return 0
         notes = {d["_id"]: [e for e in d["outbox"] if "topic" not in e] for d in found}
         await self._file(notes)
         await self._pull(notes)

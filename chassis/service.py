@@ -151,10 +151,13 @@ def service(
             if intakes:
                 starting = _supervised(consumers.start(), app.state.health)
                 stack.push_async_callback(consumers.stop, starting)
-            server, _thread = start_http_server(settings.metrics_port, registry=watch.metrics.registry)
+            server, _thread = start_http_server(
+                settings.metrics_port, settings.metrics_host, registry=watch.metrics.registry
+            )
             stack.callback(server.server_close)
             stack.push_async_callback(asyncio.to_thread, server.shutdown)  # it waits for the thread that serves
             app.state.metrics_port = server.server_port
+            telemetry.spare_the_loop_collections()
             log.info("ready", role=settings.role, metrics_port=server.server_port)
             yield
             log.info("stopping")

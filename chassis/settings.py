@@ -52,8 +52,10 @@ class Settings(BaseSettings):
     """Where traces go (OTLP over HTTP). Unset: nowhere."""
     traces_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of traces kept, decided where a trace begins."""
+    metrics_host: str = "127.0.0.1"
+    """Where Prometheus scrapes; in a container 0.0.0.0."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464
-    """Prometheus scrapes here; 0 takes a free port, which is logged."""
+    """0 takes a free port, which is logged."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     body_max_bytes: Annotated[int, Field(ge=1_024)] = 262_144

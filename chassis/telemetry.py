@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -32,17 +32,12 @@ COLLECT_AFTER_OBJECTS = 10_000
 """A batch of 500 records makes twice as many; Python's default of 700 looks at each batch thirty times."""
 
 
-def _registry() -> CollectorRegistry:
-    return CollectorRegistry(auto_describe=True)
-
-
-@dataclass(frozen=True)
 class Metrics:
     """Everything that a service measures. A registry per application: two in one process do not meet."""
 
-    registry: CollectorRegistry = field(default_factory=_registry)
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
 
-    def __post_init__(self) -> None:
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"livinglab_{name}", about, labels, registry=self.registry)
 
@@ -52,41 +47,21 @@ class Metrics:
         def histogram(name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"livinglab_{name}", about, labels, buckets=buckets, registry=self.registry)
 
-        made: dict[str, Counter | Gauge | Histogram] = {
-            "http_requests": counter("http_requests_total", "Answered requests", "method", "route", "status"),
-            "http_seconds": histogram("http_request_seconds", "Time to answer", SECONDS, "method", "route"),
-            "records": counter("consumer_records_total", "Records read, by what became of them", "group", "outcome"),
-            "batch_records": histogram("consumer_batch_records", "Records in a batch", RECORDS, "group"),
-            "batch_seconds": histogram("consumer_batch_seconds", "From a batch read to its commit", SECONDS, "group"),
-            "lag_records": gauge("consumer_lag_records", "Records on the topic not yet committed", "group"),
-            "lag_seconds": gauge("consumer_lag_seconds", "Age of the oldest record not yet handled", "group"),
-            "held": gauge("consumer_held_records", "Records that failed and wait for another to succeed", "group"),
-            "stopped": gauge("consumer_stopped", "1 while a consumer stands still on purpose", "group", "reason"),
-            "dead_letters": counter("dead_letters_total", "Records set aside", "group", "code"),
-            "dead_letters_open": gauge("dead_letters_open", "Records set aside and not yet dealt with"),
-            "outbox_relayed": counter("outbox_relayed_total", "Entries handed over", "destination"),
-            "outbox_pending": gauge("outbox_pending_aggregates", "Aggregates with pending entries, 1000 at most"),
-            "outbox_age": gauge("outbox_oldest_seconds", "Age of the oldest pending entry: the main indicator"),
-            "loop_lag": gauge("event_loop_lag_seconds", "How late the event loop wakes up"),
-        }
-        for name, metric in made.items():
-            object.__setattr__(self, name, metric)
-
-    http_requests: Counter = field(init=False)
-    http_seconds: Histogram = field(init=False)
-    records: Counter = field(init=False)
-    batch_records: Histogram = field(init=False)
-    batch_seconds: Histogram = field(init=False)
-    lag_records: Gauge = field(init=False)
-    lag_seconds: Gauge = field(init=False)
-    held: Gauge = field(init=False)
-    stopped: Gauge = field(init=False)
-    dead_letters: Counter = field(init=False)
-    dead_letters_open: Gauge = field(init=False)
-    outbox_relayed: Counter = field(init=False)
-    outbox_pending: Gauge = field(init=False)
-    outbox_age: Gauge = field(init=False)
-    loop_lag: Gauge = field(init=False)
+        self.http_requests = counter("http_requests_total", "Answered requests", "method", "route", "status")
+        self.http_seconds = histogram("http_request_seconds", "Time to answer", SECONDS, "method", "route")
+        self.records = counter("consumer_records_total", "Records read, by what became of them", "group", "outcome")
+        self.batch_records = histogram("consumer_batch_records", "Records in a batch", RECORDS, "group")
+        self.batch_seconds = histogram("consumer_batch_seconds", "From a batch read to its commit", SECONDS, "group")
+        self.lag_records = gauge("consumer_lag_records", "Records on the topic not yet committed", "group")
+        self.lag_seconds = gauge("consumer_lag_seconds", "Age of the oldest record not yet handled", "group")
+        self.held = gauge("consumer_held_records", "Records that failed and wait for another to succeed", "group")
+        self.stopped = gauge("consumer_stopped", "1 while a consumer stands still on purpose", "group", "reason")
+        self.dead_letters = counter("dead_letters_total", "Records set aside", "group", "code")
+        self.dead_letters_open = gauge("dead_letters_open", "Records set aside and not yet dealt with")
+        self.outbox_relayed = counter("outbox_relayed_total", "Entries handed over", "destination")
+        self.outbox_pending = gauge("outbox_pending_aggregates", "Aggregates with pending entries, 1000 at most")
+        self.outbox_age = gauge("outbox_oldest_seconds", "Age of the oldest pending entry: the main indicator")
+        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop wakes up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +170,7 @@ def spare_the_loop_collections() -> None:
 
 
 async def watch_loop(metrics: Metrics) -> None:
-    """Measure for ever how late the event loop wakes up: above some 100 ms, something blocks it.
-
-    Starts with the application, and first spares the loop what pauses can be spared.
-    """
-    spare_the_loop_collections()
+    """Measure for ever how late the event loop wakes up: above some 100 ms, something blocks it."""
     while True:
         before = monotonic()
         await asyncio.sleep(LOOP_LAG_PERIOD_S)

@@ -18,6 +18,8 @@ Level = Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,10})?$", examples=[
 InstrumentId = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, examples=["spbe-2020"])]
 CycleId = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, examples=["spbe-2023"])]
 RegionCode = Annotated[str, Field(pattern=r"^[0-9]{2}(\.[0-9]{2,4})*$", max_length=16, examples=["32.11"])]
+Period = Annotated[int, Field(ge=2000, le=2999, examples=[2023])]
+"""The year of a cycle."""
 IndicatorNumber = Annotated[int, Field(ge=1, le=999)]
 
 
@@ -108,6 +110,12 @@ class Scale(Frozen):
     highest: int
     whole: bool
 
+    @model_validator(mode="after")
+    def _is_a_scale(self) -> Self:
+        if self.lowest > self.highest:
+            raise ValueError("the lowest level is above the highest")
+        return self
+
 
 class Band(Frozen):
     """A predicate and the lowest index that earns it; the bands are ordered from the highest down."""
@@ -130,13 +138,26 @@ class InstrumentPublished(Body):
     aspects: tuple[Aspect, ...]
     indicators: tuple[Indicator, ...]
     level_names: tuple[LevelName, ...]
-    bands: tuple[Band, ...]
+    bands: Annotated[tuple[Band, ...], Field(min_length=1)]
     unknown: dict[str, str]
     """Field → why it is null."""
 
     @property
     def aggregate(self) -> str:
         return self.instrument
+
+    @model_validator(mode="after")
+    def _layers_fit_together(self) -> Self:
+        aspects, domains = [a.number for a in self.aspects], [d.number for d in self.domains]
+        if len(set(aspects)) < len(aspects) or len(set(domains)) < len(domains):
+            raise ValueError("an aspect or a domain stands twice")
+        if {i.aspect for i in self.indicators} != set(aspects):
+            raise ValueError("the aspects are not those of the indicators")
+        if {a.domain for a in self.aspects} != (set(domains) or {None}):
+            raise ValueError("the domains are not those of the aspects")
+        if any(not Fraction(part.weight) for part in (*self.domains, *self.aspects, *self.indicators)):
+            raise ValueError("a weight is 0")
+        return self
 
     @model_validator(mode="after")
     def _weights_add_up(self) -> Self:
@@ -184,7 +205,7 @@ class CycleOpened(Body):
     """A year's round under one instrument. What is unknown is null, with its reason in `unknown`."""
 
     cycle: CycleId
-    period: int
+    period: Period
     instrument: InstrumentId
     name_id: str
     name_en: str
@@ -220,7 +241,7 @@ class AssessmentState(Body):
     region: RegionCode
     instrument: InstrumentId
     cycle: CycleId
-    period: int
+    period: Period
     predicate_basis: PredicateBasis
     status: Status
     levels: dict[Stage, dict[IndicatorNumber, Level]]

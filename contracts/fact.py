@@ -101,6 +101,8 @@ def envelope_of(headers: Sequence[tuple[str, bytes | None]]) -> Envelope:
         time = datetime.fromisoformat(text("ce_time"))
         if time.tzinfo is None:  # would be read as local time, another instant on each machine
             raise MalformedEnvelope("ce_time has no time zone")
+        if not 2000 <= time.year < 3000:  # also: at the ends of the calendar there may be no such time in UTC
+            raise MalformedEnvelope("ce_time is not of this age")
         return Envelope(
             id=UUID(text("ce_id")),
             type=text("ce_type"),

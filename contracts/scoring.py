@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.assessment import CycleId, InstrumentId, PredicateBasis, RegionCode, Stage, Status
+from contracts.assessment import CycleId, InstrumentId, Period, PredicateBasis, RegionCode, Stage, Status
 from contracts.fact import Body, Frozen
 
 
@@ -38,7 +38,7 @@ class ScoreRecalculated(Body):
     region: RegionCode
     instrument: InstrumentId
     cycle: CycleId
-    period: int
+    period: Period
     predicate_basis: PredicateBasis
     status: Status
     scores: dict[Stage, Score | Incomplete]

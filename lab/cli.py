@@ -139,14 +139,17 @@ def _show_kept(running: system.System) -> None:
 def score(
     file: Annotated[
         Path | None,
-        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="JSON lines; left out: standard input."),
+        typer.Argument(dir_okay=False, allow_dash=True, help="JSON lines; left out: standard input."),
     ] = None,
 ) -> None:
     """Score sets of levels, without a server: a JSON line in, a JSON line out. Exit status 1 if any has no score.
 
     `echo '{"instrument": "spbe-2020", "period": 2023, "levels": {"1": 3, "2": "4"}}' | livinglab score`
     """
-    source = sys.stdin.buffer if file is None or str(file) == "-" else file.open("rb")
+    try:
+        source = sys.stdin.buffer if file is None or str(file) == "-" else file.open("rb")
+    except OSError as error:
+        raise typer.BadParameter(str(error), param_hint="FILE") from error
     if source.isatty():
         err.print("Reading JSON lines from the keyboard; Ctrl-D ends.")
     failed = False

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.table import Column, Table
@@ -18,7 +18,7 @@ T = TypeVar("T")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics, as the contracts say.")
 letters_app = typer.Typer(no_args_is_help=True, help="Records that a service could not handle.")
 
-Service = Annotated[str, typer.Option(help=f"One of {', '.join(system.SERVICES)}.")]
+Service = Annotated[Literal["assessment", "scoring"], typer.Option(help="Whose.")]
 
 
 @topics_app.command("list")

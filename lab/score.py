@@ -58,7 +58,8 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
     try:
         asked = json.loads(
             line.decode("utf-8-sig"),
-            parse_float=Decimal,  # exact: 2.675 is no binary number
+            parse_float=_number,  # exact: 2.675 is no binary number
+            parse_int=_number,
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_duplicates,
         )
@@ -66,11 +67,21 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
         raise
     except RecursionError as error:
         raise Refused("invalid_json", "the line is nested too deeply") from error
-    except (ValueError, ArithmeticError) as error:  # also what is not UTF-8, and a number of thousands of digits
+    except json.JSONDecodeError as error:
         raise Refused("invalid_json", f"the line is not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Refused("invalid_json", "the line is not UTF-8") from error
     if not isinstance(asked, dict):
         raise Refused("invalid_json", 'the line is not an object such as {"instrument": …, "period": …, "levels": {…}}')
     return asked
+
+
+def _number(text: str) -> int | Decimal | str:
+    """The text itself where it has thousands of digits or a huge exponent: JSON, but no level."""
+    try:
+        return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+    except (ValueError, ArithmeticError):
+        return text
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -147,5 +158,5 @@ def _level_text(indicator: str, level: object) -> str:
 
 
 def _shown(given: object) -> str:
-    text = str(given) if isinstance(given, Decimal) else repr(given)
+    text = str(given) if isinstance(given, Decimal) else json.dumps(given, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN_MAX_CHARS else text[:SHOWN_MAX_CHARS] + "…"

@@ -49,12 +49,14 @@ class UnknownIndicator(Problem):
 
     status, code, title = 404, "unknown_indicator", "There is no such indicator"
 
-    def __init__(self, number: int, highest: int) -> None:
+    def __init__(self, number: int, highest: int, *, place: str = "") -> None:
         super().__init__(
             f"The instrument has indicators 1 to {highest}; {number} is not one of them.",
             f"Instrumen ini memiliki indikator 1 sampai {highest}; {number} bukan salah satunya.",
-            field="number",
+            field=f"{place}number",
         )
+        if place:  # named in a body, not in the address
+            self.status = 422
 
 
 class LevelOffScale(Problem):
@@ -92,6 +94,8 @@ class Draft:
     fakta: str = ""
     analisis: str = ""
     service_name: str | None = None
+    place: str = ""
+    """Where in the request it stands, such as `answers.0.`; empty where it is the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class Assessment:
         self._must_be(OPEN)
         changed = {
             number: Answer(
-                level=checked_level(draft.level, number=number, instrument=instrument),
+                level=checked_level(draft.level, number=number, instrument=instrument, place=draft.place),
                 fakta=draft.fakta,
                 analisis=draft.analisis,
                 service_name=draft.service_name,
@@ -190,13 +194,13 @@ def assessment_id(*, region: str, cycle: str) -> str:
     return f"{cycle}:{region}"
 
 
-def checked_level(text: str, *, number: int, instrument: InstrumentPublished) -> str:
+def checked_level(text: str, *, number: int, instrument: InstrumentPublished, place: str = "") -> str:
     """The level in its one form (`3.0` is `3`). Raises UnknownIndicator, LevelOffScale, LevelNotWhole."""
     if not 1 <= number <= len(instrument.indicators):
-        raise UnknownIndicator(number, len(instrument.indicators))
+        raise UnknownIndicator(number, len(instrument.indicators), place=place)
     scale = instrument.scale
     level = Decimal(text)
-    field = f"answers.{number}.level"
+    field = f"{place}level"
     if not scale.lowest <= level <= scale.highest:
         raise LevelOffScale(
             f"Indicator {number} takes {scale.lowest} to {scale.highest}.",

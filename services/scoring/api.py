@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from chassis.auth import CurrentViewer
 from chassis.conditional import etag, tagged
@@ -32,6 +32,19 @@ Limit = Annotated[int, Query(ge=1, le=200, description="Rows a page.")]
 PageCursor = Annotated[
     str | None, Query(alias="cursor", max_length=400, description="`next` of the page before; leave out for the first.")
 ]
+
+
+_Count = Annotated[int, Field(ge=0, le=1_000_000)]
+_CURSOR = TypeAdapter(
+    tuple[
+        Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,10})?$")],
+        Annotated[str, Field(max_length=80)],
+        _Count,
+        _Count,
+    ],
+    config=ConfigDict(strict=True),
+)
+"""The fields of Place, as JSON."""
 
 
 class InvalidCursor(Problem):
@@ -248,8 +261,6 @@ def _place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     try:
-        index, name, seen, rank = orjson.loads(urlsafe_b64decode(cursor))
-        figure_like = Figure.model_validate({"value": index, "shown": "0.00"})
-        return Place(index=figure_like.value, name=str(name), seen=int(seen), rank=int(rank))
-    except (ValueError, TypeError) as error:
+        return Place(*_CURSOR.validate_json(urlsafe_b64decode(cursor)))
+    except ValueError as error:
         raise InvalidCursor(field="cursor") from error

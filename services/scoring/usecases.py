@@ -213,6 +213,12 @@ async def summary(
 ) -> Summary:
     """Of the nation, a province or a group. Raises UnknownScope, NotFound unless the viewer sees every region in it."""
     reach = viewer.scores
+    if group is not None and province is not None:
+        raise UnknownScope(
+            "A summary is of one scope: send `province` or `group`, not both.",
+            "Ringkasan hanya untuk satu cakupan: kirim `province` atau `group`, tidak keduanya.",
+            field="group",
+        )
     if group is not None:
         members = _group(directory, group)
         if not (isinstance(reach, National) or (isinstance(reach, Regions) and members <= reach.codes)):

@@ -125,6 +125,30 @@ async def test_a_level_that_is_none_is_refused_with_its_field(
     assert (await region.read())["progress"]["answered"] == 0
 
 
+@pytest.mark.parametrize("number", ["01", "+1", "1.0", "%201", "1%0a", "1_0", "x"])
+async def test_an_answer_has_one_address(region: Region, number: str) -> None:
+    await region.open()
+    found = await region.assessment.get(f"{region.address}/answers/{number}", headers=region.headers)
+    assert code_of(found) == (422, "invalid_request")
+
+
+async def test_who_sees_more_from_now_on_is_shown_it(region: Region, tokens: Tokens) -> None:
+    """An ETag of levels alone is not that of the texts."""
+    await region.open()
+    await region.fill({1: 3})
+    pembina, address = tokens("kemendagri", "pembina"), f"{region.address}/answers/1"
+    levels = await region.assessment.get(address, headers=pembina)
+    known = {"If-None-Match": levels.headers["ETag"]}
+    assert (await region.assessment.get(address, headers=region.headers | known)).json()["fakta"] is not None
+    unchanged = await region.assessment.get(address, headers=pembina | known)
+    assert (unchanged.status_code, unchanged.headers["Vary"]) == (304, "Authorization")
+
+
+async def test_a_period_that_no_cycle_can_have_is_refused(region: Region) -> None:
+    refused = await region.assessment.get("/assessments", params={"period": 2**63}, headers=region.headers)
+    assert code_of(refused) == (422, "invalid_request")
+
+
 async def test_decimals_are_taken_exactly_where_the_instrument_has_them(region_in: RegionIn) -> None:
     region = region_in("pemdi-2026")
     await region.open()
@@ -178,7 +202,12 @@ async def test_many_answers_are_taken_all_or_none(region: Region) -> None:
     refused = await region.assessment.patch(
         f"{region.address}/answers", json={"answers": mixed}, headers=region.headers
     )
-    assert (*code_of(refused), refused.json()["field"]) == (422, "level_off_scale", "answers.2.level")
+    assert (*code_of(refused), refused.json()["field"]) == (422, "level_off_scale", "answers.1.level")
+    beyond = [mixed[0], {**mixed[1], "number": 48, "level": 3}]
+    refused = await region.assessment.patch(
+        f"{region.address}/answers", json={"answers": beyond}, headers=region.headers
+    )
+    assert (*code_of(refused), refused.json()["field"]) == (422, "unknown_indicator", "answers.1.number")
     twice = [mixed[0], mixed[0]]
     refused = await region.assessment.patch(
         f"{region.address}/answers", json={"answers": twice}, headers=region.headers

@@ -191,7 +191,7 @@ def test_a_level_that_the_scale_lacks_is_refused_with_its_field(
 ) -> None:
     with pytest.raises(refused) as told:
         checked_level(text, number=7, instrument=instrument)
-    assert (told.value.status, told.value.field) == (422, "answers.7.level")
+    assert (told.value.status, told.value.field) == (422, "level")
 
 
 @pytest.mark.parametrize("number", [-1, 0, 48, 999])

@@ -64,6 +64,9 @@ REFUSED = [
     (b"\xef\xbb\xbf{}", 400, "invalid_json"),
     ('{"a":1}'.encode("utf-16"), 400, "invalid_json"),
     (b" ", 400, "invalid_json"),
+    (b'{"level": 4.999999999999999999}', 400, "not_a_number"),
+    (b"2.4999999999999999999999", 400, "not_a_number"),
+    (b"1e-400", 400, "not_a_number"),
     (b'"' + b"x" * 1_000 + b'"', 413, "too_large"),
 ]
 

@@ -93,6 +93,16 @@ async def test_a_record_is_set_aside_once_and_counted_once(office: DeadLetters, 
     assert await office.count_open() == 2, "another life of the topic, another record"
 
 
+async def test_another_record_at_the_same_place_is_another_letter(office: DeadLetters, database: Database) -> None:
+    """A topic was rebuilt, and no fact on this partition has told of the new epoch yet."""
+    await office.add(raw(), BUG, group="g", epoch=0)
+    for _ in range(2):
+        await office.add(raw(value=b"other"), BUG, group="g", epoch=0)
+    found = await database["dead_letters"].find().sort("_id", 1).to_list(None)
+    assert [letter["value"] for letter in found] == [b"other", b"\x00\xff"]
+    assert (record_of(found[0]).topic, record_of(found[0]).offset) == ("things", 0)
+
+
 async def test_a_long_reason_is_cut_where_it_is_only_input_any_more(office: DeadLetters, database: Database) -> None:
     await office.add(raw(), Failure("breaks_contract", "x" * 500_000), group="g", epoch=0)
     assert len((await the_letter(database))["detail"]) == 1_000

@@ -110,7 +110,7 @@ async def test_oddly_dressed_facts_are_facts(
     ]
     for number, extra in enumerate(odd):
         fact = facts.thing(f"odd-{number}")
-        await kafka.put(facts.things, fact.value, headers=[*fact.envelope.headers(), *extra], key=None)
+        await kafka.put(facts.things, fact.value, headers=[*fact.envelope.headers(), *extra], key=b"odd")
     await kafka.caught_up(facts.group, facts.things)
     assert troubles.handled == {f"odd-{number}": 1 for number in range(len(odd))}
     assert await letters_in(database, 0) == []
@@ -384,6 +384,29 @@ async def test_a_fork_stands_still_and_alerts_until_somebody_has_restored_the_ri
         await kafka.caught_up(facts.group, facts.things)
         await running.answers("/readyz", status=200)
     assert {d["_id"]: d["size"] for d in await database["things"].find().to_list(None)} == {"a": 2, "b": 1, "c": 1}
+
+
+async def test_a_fork_that_a_letter_brings_stands_still_too(
+    workshop: Running, kafka: Kafka, facts: Facts, database: Database
+) -> None:
+    await kafka.put_facts([facts.thing("a", tool="hammer"), facts.thing("a", size=2)])
+    await letters_in(database, 1, code="unknown_reference")
+    await kafka.put_facts([facts.tool("hammer")])
+    await workshop.answers("/readyz", status=503, told=f"standing still: {facts.group} (fork)")
+    assert (await workshop.metrics())[f"livinglab_consumer_stopped {facts.group} fork"] == 1
+    (letter,) = await letters_in(database, 1, status="open")
+    assert letter["detail"].startswith("Fork: two histories of a")
+
+
+async def test_an_epoch_beside_garbage_is_not_believed(
+    workshop: Running, kafka: Kafka, facts: Facts, troubles: Troubles, database: Database
+) -> None:
+    await kafka.put_facts([facts.thing("a")])
+    bad = await kafka.put(facts.things, b"no json", headers=[("epoch", b"7")])
+    await kafka.put_facts([facts.thing("b")])
+    await kafka.caught_up(facts.group, facts.things)
+    assert troubles.handled == {"a": 1, "b": 1}
+    assert [d["_id"] for d in await letters_in(database, 1)] == [f"{facts.things.name}/0/0/{bad}"]
 
 
 # Repeats

@@ -119,7 +119,7 @@ def test_a_fact_too_large_for_kafka_is_refused_before_it_is_written_anywhere(ext
 
 def test_a_digest_is_of_type_and_body_and_of_nothing_beside_them() -> None:
     one = read(record(made()))
-    assert one.digest == read(record(made(), {EPOCH: b"9", "traceparent": b"x"}, key=b"other")).digest
+    assert one.digest == read(record(made(), {EPOCH: b"9", "traceparent": b"x"}, key=b"32.12")).digest
     other = orjson.loads(made().value) | {"period": 2024}
     assert one.digest != read(record(made(), value=orjson.dumps(other))).digest
 
@@ -155,10 +155,18 @@ BODY = orjson.loads(made().value)
         ({}, {"value": orjson.dumps(BODY | {"levels": {"self": {"1": "drei"}}})}, "breaks_contract", "levels.self.1"),
         ({}, {"value": orjson.dumps(BODY | {"levels": {"self": {"0": "3"}}})}, "breaks_contract", "levels.self.0"),
         ({}, {"value": orjson.dumps(BODY | {"status": "burnt"})}, "breaks_contract", "status"),
-        ({}, {"value": orjson.dumps(BODY | {"assessment": "spbe-2023:32.12"})}, "wrong_identity", "this fact's id is"),
+        ({}, {"value": orjson.dumps(BODY | {"assessment": "spbe-2023:32.12"})}, "wrong_identity", "ce_subject"),
         ({"ce_revision": b"8"}, {}, "wrong_identity", "this fact's id is"),
         ({"ce_rule": b"1"}, {}, "wrong_identity", "this fact's id is"),
         ({"ce_type": b"id.livinglab.assessment.reopened.v1"}, {}, "wrong_identity", "this fact's id is"),
+        ({"ce_region": b"32.12"}, {}, "wrong_identity", "ce_region is 32.12, but the body is about 32.11"),
+        ({"ce_subject": b"32.11"}, {}, "wrong_identity", "ce_subject"),
+        ({}, {"key": None}, "wrong_identity", "key"),
+        ({}, {"key": b"\xff\xfe"}, "wrong_identity", "key"),
+        ({}, {"value": orjson.dumps(BODY | {"period": 10**12})}, "breaks_contract", "period"),
+        ({"ce_type": b"id.livinglab.cycle.opened.v1"}, {}, "unknown_type", "does not belong on livinglab.assessment"),
+        ({"ce_time": b"0001-01-01T00:00:00+14:00"}, {}, "malformed_envelope", "ce_time"),
+        ({"ce_time": b"9999-12-31T23:59:59-14:00"}, {}, "malformed_envelope", "ce_time"),
         ({"ce_type": b"com.example.thing.v1"}, {}, "unknown_type", "com.example.thing.v1"),
         ({"ce_type": b"id.livinglab.assessment.submitted"}, {}, "unknown_type", "assessment.submitted"),
         ({"ce_type": b"id.livinglab.assessment.submitted.v"}, {}, "unknown_type", "submitted.v"),

@@ -12,10 +12,14 @@ import httpx
 import pytest
 import structlog
 from opentelemetry import trace
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from pymongo.errors import PyMongoError
 
 from chassis import telemetry
+from chassis.publish import Publish
+from chassis.records import Fact
 from chassis.settings import Settings
 from chassis.store import connect, ping
 from chassis.telemetry import is_sampled, remote, traceparent_of, watch_loop
@@ -23,6 +27,7 @@ from contracts import events
 from contracts.fact import fact_id
 from lab.system import System
 from tests.acting import DEADLINE_S, Region, Tokens, key
+from tests.chassis.workshop import Facts, Thing
 
 IDS = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"
 
@@ -53,6 +58,19 @@ def test_what_a_span_hands_on_makes_its_holder_a_child() -> None:
     assert is_sampled(handed)
     context = trace.get_current_span(remote(handed)).get_span_context()
     assert (context.trace_id, context.span_id) == (cause.get_span_context().trace_id, cause.get_span_context().span_id)
+    watch.provider.shutdown()
+
+
+async def test_a_fact_that_is_twice_in_a_batch_has_one_span(spans: InMemorySpanExporter, facts: Facts) -> None:
+    watch = telemetry.start(Settings(), service="test")
+    watch.provider.add_span_processor(SimpleSpanProcessor(spans))
+    sent = facts.thing("a")
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    fact = Fact(sent.envelope, sent.key, Thing(thing="a"), "digest", traceparent)
+    none: Any = None
+    with Publish(producer=none, epochs=none, telemetry=watch).spans([fact, fact], topic="things", group="g"):
+        pass
+    assert [span.name for span in spans.get_finished_spans()] == ["process things"]
     watch.provider.shutdown()
 
 

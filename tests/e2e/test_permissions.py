@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.roles import Role
 from lab import system
 from tests.acting import Region, Tokens, key
 
@@ -16,10 +17,13 @@ PEOPLE: dict[str, tuple[str, str] | None] = {
     "responsible": ("OWN", "penanggung-jawab"),
     "entry": ("OWN", "pelaksana-entri-data"),
     "operator": ("OWN", "operator"),
+    "internal": ("OWN", "asesor-internal"),
     "sekda": ("OWN", "koordinator-spbe"),
+    "head": ("OWN", "kepala-daerah"),
     "roleless": ("OWN", "no-such-role"),
     "neighbour": ("OTHER", "penanggung-jawab"),
     "province": ("PROVINCE", "pembina"),
+    "provincial": ("PROVINCE", "penanggung-jawab"),
     "kemendagri": ("kemendagri", "pembina"),
     "reviewer": ("kemenpanrb", "peninjau"),
     "assessor": ("universitas-x", "asesor-eksternal"),
@@ -30,37 +34,39 @@ COLUMNS = tuple(PEOPLE)
 # Operation → status for each of COLUMNS, on an assessment of OWN: a draft with indicator 1 answered, never scored, and
 # for the scoring operations a submitted one of another cycle.
 ASSESSMENT: dict[str, str] = {
-    #                                      nobody resp entry oper sekda rolel neigh provi kemen revie asses admin
-    "GET /instruments":                    "200   200  200   200  200   200   200   200   200   200   200   200",
-    "GET /instruments/{instrument_id}":    "200   200  200   200  200   200   200   200   200   200   200   200",
-    "GET /cycles":                         "200   200  200   200  200   200   200   200   200   200   200   200",
-    "POST /assessments":                   "401   409  409   403  403   403   403   403   403   403   403   403",
-    "GET /assessments":                    "401   200  200   200  200   200   200   200   200   200   200   200",
-    "GET /assessments/{assessment_id}":    "401   200  200   200  200   404   404   200   200   200   404   404",
+    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
+    "GET /instruments":                    "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /instruments/{instrument_id}":    "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /cycles":                         "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "POST /assessments":                   "401  409  409  403  403  403  403  403  403  403  403  403  403  403  403",
+    "GET /assessments":                    "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /assessments/{assessment_id}":    "401  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
     "GET /assessments/{assessment_id}/progress":
-                                           "401   200  200   200  200   404   404   200   200   200   404   404",
+                                           "401  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
     "GET /assessments/{assessment_id}/answers/{number}":
-                                           "401   200  200   200  200   404   404   200   200   200   404   404",
+                                           "401  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
     "PUT /assessments/{assessment_id}/answers/{number}":
-                                           "401   412  412   412  403   404   404   403   403   403   404   404",
+                                           "401  412  412  412  412  403  403  404  404  403  403  403  403  404  404",
     "PATCH /assessments/{assessment_id}/answers":
-                                           "401   412  412   412  403   404   404   403   403   403   404   404",
+                                           "401  412  412  412  412  403  403  404  404  403  403  403  403  404  404",
     "POST /assessments/{assessment_id}/submission":
-                                           "401   412  403   403  403   404   404   403   403   403   404   404",
+                                           "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
     "POST /assessments/{assessment_id}/reopening":
-                                           "401   412  403   403  403   404   404   403   403   403   404   404",
+                                           "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
 }  # fmt: skip
 SCORING: dict[str, str] = {
-    #                                      nobody resp entry oper sekda rolel neigh provi kemen revie asses admin
-    "GET /scores":                         "401   200  200   200  200   200   200   200   200   200   200   200",
-    "GET /scores/{assessment_id}":         "401   200  200   200  200   404   404   200   200   200   404   404",
-    "GET /scores/{assessment_id}/history": "401   200  200   200  200   404   404   200   200   200   404   404",
-    "GET /standings":                      "401   200  200   200  200   200   200   200   200   200   200   200",
-    "GET /summaries/{cycle}":              "401   404  404   404  404   404   404   404   200   200   404   404",
+    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
+    "GET /scores":                         "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /scores/{assessment_id}":         "401  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
+    "GET /scores/{assessment_id}/history": "401  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
+    "GET /standings":                      "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /summaries/{cycle}":              "401  404  404  404  404  404  404  404  404  404  404  200  200  404  404",
 }  # fmt: skip
 # Lists answer everybody who signed in, each with what they may see: who finds the assessment among it?
-LISTED = {"responsible", "entry", "operator", "sekda", "province", "kemendagri", "reviewer"}
-SEES_ANSWERS = {"responsible", "entry", "operator", "sekda", "reviewer"}
+LISTED = {
+    "responsible", "entry", "operator", "internal", "sekda", "head", "province", "provincial", "kemendagri", "reviewer",
+}  # fmt: skip
+SEES_ANSWERS = {"responsible", "entry", "operator", "internal", "sekda", "head", "reviewer"}
 
 BODIES: dict[str, Any] = {
     "PUT /assessments/{assessment_id}/answers/{number}": {"level": 3},
@@ -106,6 +112,10 @@ async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str]
     }
     sent = headers | ({} if method == "GET" else key() | {"If-Match": '"x"'})
     return await client.request(method, path, params=params.get(operation), json=body, headers=sent)
+
+
+def test_every_role_has_a_column() -> None:
+    assert {who[1] for who in PEOPLE.values() if who} == {*Role, "no-such-role"}
 
 
 @pytest.mark.parametrize("operation", [*ASSESSMENT, *SCORING])

@@ -96,7 +96,8 @@ def test_the_predicate_follows_the_basis_of_the_cycle() -> None:
         (asked({**ALL_THREE, "1": "1/3"}), "invalid_level"),
         (asked(ALL_THREE).replace('"1": 3,', '"1": 3e999999999,'), "invalid_level"),
         (asked(ALL_THREE).replace('"1": 3,', '"1": 1e-999999999,'), "invalid_level"),
-        (asked(ALL_THREE).replace('"1": 3,', f'"1": {"9" * 5_000},'), "invalid_json"),
+        (asked(ALL_THREE).replace('"1": 3,', f'"1": {"9" * 5_000},'), "invalid_level"),
+        (asked(ALL_THREE).replace('"1": 3,', '"1": 1e99999999999999999999,'), "invalid_level"),
         (asked({**ALL_THREE, "48": 3}), "unknown_indicator"),
         (asked({**ALL_THREE, "01": 3}), "unknown_indicator"),
         (asked([3] * 47), "invalid_levels"),
@@ -134,8 +135,9 @@ def test_the_command_goes_on_after_a_bad_line_and_fails_in_the_end(tmp_path: Pat
     by_input = CliRunner().invoke(app, ["score"], input=lines)
     (tmp_path / "lines.jsonl").write_text(lines)
     by_file = CliRunner().invoke(app, ["score", str(tmp_path / "lines.jsonl")])
-    assert by_input.exit_code == by_file.exit_code == 1
-    assert by_input.stdout == by_file.stdout
+    by_dash = CliRunner().invoke(app, ["score", "-"], input=lines)
+    assert by_input.exit_code == by_file.exit_code == by_dash.exit_code == 1
+    assert by_input.stdout == by_file.stdout == by_dash.stdout
     good, bad, again = map(json.loads, by_input.stdout.splitlines())
     assert good == again
     assert good["index"]["value"] == "3"

@@ -1,6 +1,7 @@
 """Reads of the scoring service over HTTP, on the real parts."""
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,7 +82,21 @@ async def test_pages_of_standings_continue_ranks(
     assert ranks == [(1, "32.11"), (2, "32.04"), (2, "32.05"), (4, "32.10")]
 
 
-@pytest.mark.parametrize("cursor", ["x", "WyJ4Il0=", "WzEsMiwzLDRd", "e30=", "bnVsbA==", "WyJOYU4iLCJhIiwxLDFd", "%00"])
+ODD = [
+    urlsafe_b64encode(place.encode()).decode()
+    for place in (
+        '["5","x",1e308,1]',
+        '["5","x",18446744073709551615,1]',
+        '["5","x",-5,-9]',
+        '["\u0663","x",1,1]',
+        "null",
+    )
+]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "WyJ4Il0=", "WzEsMiwzLDRd", "e30=", "bnVsbA==", "WyJOYU4iLCJhIiwxLDFd", "%00", *ODD]
+)
 async def test_a_cursor_that_no_page_gave_is_refused(
     cursor: str, scoring: httpx.AsyncClient, nation: dict[str, str]
 ) -> None:
@@ -114,6 +129,12 @@ async def test_what_does_not_exist_is_not_taken_for_what_has_no_scores_yet(
     refused = await scoring.get(address, headers=nation)
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["field"]) == (422, code, code.removeprefix("unknown_"))
+
+
+async def test_a_summary_is_of_one_scope(scoring: httpx.AsyncClient, nation: dict[str, str]) -> None:
+    both = {"province": "11", "group": "jabar-2023"}
+    refused = await scoring.get(f"/summaries/{CYCLE}", params=both, headers=nation)
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_scope")
 
 
 async def test_summaries_of_nation_province_and_group_are_exact(

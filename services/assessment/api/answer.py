@@ -1,6 +1,8 @@
 """Answers: one at a time or many, each with an ETag of its own, so that units fill at once."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chassis.auth import CurrentViewer
-from chassis.conditional import Expected, IfMatch, PreconditionRequired, tagged
+from chassis.conditional import Expected, IfMatch, PreconditionRequired, etag, tagged
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Depth, Viewer, sees
@@ -20,7 +22,14 @@ from services.assessment.usecases import answer_tag
 
 router = APIRouter()
 
+
+def _as_written(given: object) -> object:
+    """One address per answer: pydantic would take `01`, `+1` and `1.0` for 1 too."""
+    return given if not isinstance(given, str) or re.fullmatch("0|[1-9][0-9]{0,8}", given, re.ASCII) else "not a number"
+
+
 AssessmentStore = Annotated[Assessments, provided(Assessments)]
+Number = Annotated[int, Path(description="The indicator's number."), BeforeValidator(_as_written)]
 AssessmentId = Annotated[str, Path(max_length=80, examples=["spbe-2023:32.11"])]
 ANSWERS_MAX = 100
 
@@ -90,7 +99,7 @@ class AnswerOut(BaseModel):
 @router.get("/assessments/{assessment_id}/answers/{number}", responses=problems(401, 404, 429, 503))
 async def one_answer(
     assessment_id: AssessmentId,
-    number: int,
+    number: Number,
     viewer: CurrentViewer,
     assessments: AssessmentStore,
     request: Request,
@@ -101,7 +110,8 @@ async def one_answer(
     highest = len(catalogue.instrument(found.instrument).indicators)
     if not 1 <= number <= highest:
         raise UnknownIndicator(number, highest)
-    return tagged(answer_tag(found, number), request, response) or shown_answer(found, number, viewer)
+    tag = tag_for(viewer, found, answer_tag(found, number))
+    return tagged(tag, request, response) or shown_answer(found, number, viewer)
 
 
 @router.put(
@@ -110,7 +120,7 @@ async def one_answer(
 )
 async def put_answer(
     assessment_id: AssessmentId,
-    number: int,
+    number: Number,
     asked: AnswerIn,
     viewer: CurrentViewer,
     expected: IfMatch,
@@ -147,8 +157,21 @@ def _drafts(asked: AnswersIn) -> Mapping[int, tuple[Draft, Expected]]:
             raise PreconditionRequired(f"answers.{position}.etag")
         if answer.number in drafts:
             raise usecases.AnsweredTwice(field=f"answers.{position}.number")
-        drafts[answer.number] = (answer.draft(), Expected(frozenset({answer.etag})))
+        drafts[answer.number] = (
+            replace(answer.draft(), place=f"answers.{position}."),
+            Expected(frozenset({answer.etag})),
+        )
     return drafts
+
+
+def sees_texts(viewer: Viewer, assessment: Assessment) -> bool:
+    """Whether the viewer sees what was written in support, not levels alone."""
+    return sees(viewer.reach(Depth.ANSWERS), {"region": assessment.region}, public=None)
+
+
+def tag_for(viewer: Viewer, assessment: Assessment, tag: str) -> str:
+    """The ETag of what this viewer is shown: who may see more from now on has not seen it yet."""
+    return tag if sees_texts(viewer, assessment) else etag(tag, "levels")
 
 
 def shown_answer(assessment: Assessment, number: int, viewer: Viewer) -> AnswerOut:
@@ -157,7 +180,7 @@ def shown_answer(assessment: Assessment, number: int, viewer: Viewer) -> AnswerO
     answer: Answer | None = assessment.answers.get(number)
     if answer is None:
         return AnswerOut(number=number, etag=tag, level=None)
-    if not sees(viewer.reach(Depth.ANSWERS), {"region": assessment.region}, public=None):
+    if not sees_texts(viewer, assessment):
         return AnswerOut(number=number, etag=tag, level=answer.level)
     return AnswerOut(
         number=number,

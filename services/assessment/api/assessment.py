@@ -11,10 +11,10 @@ from chassis.conditional import IdempotencyKey, IfMatch, etag, tagged
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Viewer
-from contracts.assessment import PredicateBasis, Status
+from contracts.assessment import Period, PredicateBasis, Status
 from contracts.regions import Directory
 from services.assessment import catalogue, usecases
-from services.assessment.api.answer import AnswerOut, AssessmentId, AssessmentStore, In, shown_answer
+from services.assessment.api.answer import AnswerOut, AssessmentId, AssessmentStore, In, shown_answer, tag_for
 from services.assessment.domain import Assessment
 from services.assessment.usecases import whole_tag
 
@@ -105,7 +105,7 @@ async def list_assessments(
     assessments: AssessmentStore,
     directory: Regions,
     region: Annotated[str | None, Query(max_length=16)] = None,
-    period: int | None = None,
+    period: Period | None = None,
     status: Status | None = None,
     cursor: Annotated[str | None, Query(max_length=80, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -130,7 +130,7 @@ async def one_assessment(
 ) -> WholeAssessmentOut:
     """An assessment with all its answers. `ETag` is the whole's; each answer carries its own."""
     found = await assessments.get(assessment_id, viewer=viewer)
-    unchanged = tagged(whole_tag(found), request, response)
+    unchanged = tagged(tag_for(viewer, found, whole_tag(found)), request, response)
     return unchanged or WholeAssessmentOut.model_validate(
         {**_shown(found, directory), "answers": _shown_answers(found, viewer)}
     )
