@@ -17,7 +17,8 @@ from lab.parts import Part, service
 from tests.bench.load import Submission, expected_state, send, state_of, submissions
 from tests.bench.stage import Offsets, Stage
 
-WORKER_GROUP, INSTRUMENT_GROUP = "scoring.assessment", "scoring.instrument"
+WORKER_GROUP = "scoring.assessment"
+CATALOGUE_GROUPS = {"scoring.instrument": topics.INSTRUMENT.name, "scoring.cycle": topics.CYCLE.name}
 POLL_S = 0.02
 DEADLINE_S = 120.0
 
@@ -76,7 +77,8 @@ def bare(stage: Stage) -> Side:
 @contextmanager
 def running(stage: Stage, side: Side, database: str, *, begin: Offsets) -> Generator[Part]:
     """The side's process; its group begins at `begin`, and reads the instruments again."""
-    stage.begin_at(INSTRUMENT_GROUP, topics.INSTRUMENT.name, {0: 0})
+    for group, topic in CATALOGUE_GROUPS.items():
+        stage.begin_at(group, topic, {0: 0})
     stage.begin_at(side.group, topics.ASSESSMENT.name, begin)
     with side.part(stage.directory / "side", database) as part:
         yield part

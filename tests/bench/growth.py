@@ -21,7 +21,7 @@ from contracts.regions import Directory
 from lab.parts import Part
 from tests.bench.drain import Drained, Side, running, watch, worker
 from tests.bench.figures import Figure, slope
-from tests.bench.load import CYCLE, send, send_instruments, submissions
+from tests.bench.load import CYCLE, send, send_catalogue, submissions
 from tests.bench.stage import Stage
 
 SIZES = (62, 552, 100_000)
@@ -129,7 +129,7 @@ def _grown(stage: Stage, size: int) -> Generator[Grown]:
     file = stage.directory / f"regions-{size}.csv"
     provinces = _make_regions(file, size)
     codes = list(provinces)
-    send_instruments(stage.kafka)
+    send_catalogue(stage.kafka)
     side = worker(stage, role="both", REGIONS_FILE=str(file))
     begin = stage.ends(topics.ASSESSMENT.name)
     with stage.database() as database, running(stage, side, database, begin=begin) as part:

@@ -19,9 +19,9 @@ from contracts import topics
 from contracts.regions import Directory
 from lab.parts import Part, service
 from tests.bench import chain
-from tests.bench.drain import INSTRUMENT_GROUP, WORKER_GROUP, Side, bare, drain_once, results, running, worker
+from tests.bench.drain import CATALOGUE_GROUPS, WORKER_GROUP, Side, bare, drain_once, results, running, worker
 from tests.bench.figures import Figure, percentile
-from tests.bench.load import CYCLE, INDICATORS, batch_producer, produce, send, send_instruments, submissions
+from tests.bench.load import CYCLE, INDICATORS, batch_producer, produce, send, send_catalogue, submissions
 from tests.bench.stage import Stage
 
 ROUNDS = 3
@@ -35,7 +35,7 @@ DEADLINE_S = 30.0
 def measure(stage: Stage, progress: Progress) -> list[Figure]:
     """Both rates, services and bare in turns."""
     task = progress.add_task("latency: 20 a second", total=ROUNDS * 4 + 1)
-    send_instruments(stage.kafka)
+    send_catalogue(stage.kafka)
     stage.create_topics(chain.FIRST, chain.SECOND)
 
     def heard(name: str, latencies: Sequence[float]) -> None:
@@ -63,7 +63,8 @@ def measure(stage: Stage, progress: Progress) -> list[Figure]:
 
 async def _slow(stage: Stage, heard: Callable[[str, Sequence[float]], None]) -> None:
     with stage.database() as scores, stage.database() as assessments, stage.database() as plain:
-        stage.begin_at(INSTRUMENT_GROUP, topics.INSTRUMENT.name, {0: 0})
+        for group, topic in CATALOGUE_GROUPS.items():
+            stage.begin_at(group, topic, {0: 0})
         stage.begin_at(WORKER_GROUP, topics.ASSESSMENT.name, stage.ends(topics.ASSESSMENT.name))
         env = dict(stage.environment)
         with (

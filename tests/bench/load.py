@@ -106,20 +106,14 @@ def batch_producer(kafka: str) -> Producer:
     )
 
 
-def send_instruments(kafka: str) -> None:
-    """Onto livinglab.instrument: all of the catalogue, as the assessment service does when it starts."""
+def send_catalogue(kafka: str) -> None:
+    """Instruments and cycles onto their topics, as the assessment service does when it starts."""
     producer = batch_producer(kafka)
-    for instrument in catalogue.instruments():
-        fact = outgoing(
-            events.INSTRUMENT_PUBLISHED,
-            instrument,
-            key=instrument.instrument,
-            revision=1,
-            time=BEGINNING,
-            visibility=Visibility.PUBLIC,
-        )
+    told = [(events.INSTRUMENT_PUBLISHED, one) for one in catalogue.instruments()]
+    for event, body in [*told, *((events.CYCLE_OPENED, one) for one in catalogue.cycles())]:
+        fact = outgoing(event, body, key=body.aggregate, revision=1, time=BEGINNING, visibility=Visibility.PUBLIC)
         headers: Any = fact.envelope.headers()
-        producer.produce(topics.INSTRUMENT.name, fact.value, fact.key.encode(), headers=headers)
+        producer.produce(fact.topic.name, fact.value, fact.key.encode(), headers=headers)
     producer.flush()
 
 

@@ -9,7 +9,7 @@ from contracts import topics
 from contracts.regions import Directory
 from tests.bench.drain import Drained, bare, drain, worker
 from tests.bench.figures import Figure
-from tests.bench.load import expected_state, send, send_instruments, submissions
+from tests.bench.load import expected_state, send, send_catalogue, submissions
 from tests.bench.stage import Stage
 
 EVENTS = 30_000
@@ -22,7 +22,7 @@ def measure(stage: Stage, progress: Progress) -> list[Figure]:
     task = progress.add_task("scoring: making submissions", total=PAIRS * 2)
     submitted = submissions([region.code for region in Directory.load()], EVENTS, seed=1)
     expected = expected_state(submitted)
-    send_instruments(stage.kafka)
+    send_catalogue(stage.kafka)
     begin = stage.ends(topics.ASSESSMENT.name)
     send(stage.kafka, submitted)
     pairs: list[tuple[Drained, Drained]] = []
