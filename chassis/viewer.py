@@ -21,6 +21,8 @@ class Regions:
     """What is public, and what belongs to these regions: closed over descendants and predecessors when built."""
 
     codes: frozenset[str]
+    provinces: frozenset[str] = frozenset()
+    """Those of which all parts are among the codes: a filter then names the province, not its thousands of parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _reach_of_region(code: str, roles: frozenset[Role], directory: Directory) ->
     closure = directory.closure(code)
     # Of the closure, what stands on the region's own level is itself and its predecessors.
     own = frozenset(c for c in closure if c.count(".") == code.count("."))
-    return Regions(closure), Regions(own) if inside else Public()
+    whole = frozenset({code} if is_province else ())
+    return Regions(closure, provinces=whole), Regions(own) if inside else Public()
 
 
 def _reach_of_institution(claims: TokenClaims, roles: frozenset[Role]) -> tuple[Reach, Reach]:
@@ -112,24 +115,25 @@ def _reach_of_institution(claims: TokenClaims, roles: frozenset[Role]) -> tuple[
     return assigned, assigned
 
 
-def filter_of(
-    reach: Reach, *, public: str | None, region: str = "region", assessors: str = "assessors"
-) -> dict[str, Any]:
+def filter_of(reach: Reach, *, public: str | None) -> dict[str, Any]:
     """The MongoDB filter for what a reach may see; combine it by `$and`, never by updating a dict.
 
     public: the flag field that marks a document as public, or None where nothing ever is (answers). What is public
-    stays visible to everybody, so that signing in never hides anything. `sees` says the same of one document.
+    stays visible to everybody, so that signing in never hides anything. Documents hold the code of their region in
+    `region`, that of its province, with which it begins, in `province`, and `assessors`. `sees` says the same of one.
     """
     match reach:
         case National():
             return {}
-        case Regions(codes):
-            wider: dict[str, Any] | None = {region: {"$in": sorted(codes)}}
+        case Regions(codes, provinces):
+            others = sorted(code for code in codes if code.partition(".")[0] not in provinces)
+            wider: list[dict[str, Any]] = [{"province": province} for province in sorted(provinces)]
+            wider += [{"region": {"$in": others}}] if others else []
         case Assigned(actor):
-            wider = {assessors: actor}
+            wider = [{"assessors": actor}]
         case Public():
-            wider = None
-    clauses = [clause for clause in ({public: True} if public else None, wider) if clause]
+            wider = []
+    clauses = ([{public: True}] if public else []) + wider
     match clauses:
         case []:
             return {"_id": {"$in": []}}
@@ -145,7 +149,6 @@ def sees(
     *,
     public: str | None,
     region: str = "region",
-    assessors: str = "assessors",
 ) -> bool:
     """Whether a reach may see this document: what `filter_of` asks of the database, asked of one in hand."""
     if public is not None and document.get(public) is True:
@@ -156,7 +159,7 @@ def sees(
         case Regions(codes):
             return document.get(region) in codes
         case Assigned(actor):
-            assigned: Collection[str] = document.get(assessors) or ()
+            assigned: Collection[str] = document.get("assessors") or ()
             return actor in assigned
         case Public():
             return False

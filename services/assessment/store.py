@@ -72,6 +72,7 @@ class Assessments:
             self._outbox.aggregates,
             [
                 IndexModel([("region", 1), ("_id", 1)], name="region"),
+                IndexModel([("province", 1), ("_id", 1)], name="province"),
                 IndexModel([("period", 1), ("status", 1), ("_id", 1)], name="period"),
                 # Whoever may see little asks for what is public, or theirs: both sides of the "or" need an index.
                 IndexModel([(PUBLIC_FLAG, 1), ("_id", 1)], name="public"),

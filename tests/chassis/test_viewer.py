@@ -45,7 +45,7 @@ class Lore:
         return self.CLOSURES[code]
 
 
-JABAR, OWN_JABAR = Regions(Lore.CLOSURES["32"]), Regions(frozenset({"32"}))
+JABAR, OWN_JABAR = Regions(Lore.CLOSURES["32"], frozenset({"32"})), Regions(frozenset({"32"}))
 
 TABLE: list[tuple[str, str, Reach, Reach]] = [
     # organization, roles,                     scores,     answers
@@ -67,7 +67,7 @@ TABLE: list[tuple[str, str, Reach, Reach]] = [
     ("32", "pembina", JABAR, NOBODY),
     ("32", "pembina operator", JABAR, OWN_JABAR),
     ("32", "administrator", NOBODY, NOBODY),
-    ("94", "operator", Regions(Lore.CLOSURES["94"]), Regions(frozenset({"94", "91"}))),
+    ("94", "operator", Regions(Lore.CLOSURES["94"], frozenset({"94"})), Regions(frozenset({"94", "91"}))),
     ("94.01", "operator", Regions(Lore.CLOSURES["94.01"]), Regions(Lore.CLOSURES["94.01"])),
     ("99.99", "operator kepala-daerah pembina", NOBODY, NOBODY),
     ("kemenpanrb", "peninjau", ALL, ALL),
@@ -135,13 +135,25 @@ def test_answers_have_no_public_ones_so_the_public_filter_matches_nothing() -> N
 
 CODES = st.sampled_from(["32", "32.11", "32.73", "94"])
 ACTORS = st.sampled_from(["", "a", "b"])
+WHOLE = {"32": {"32", "32.11", "32.73"}, "94": {"94"}}
+
+
+def regions_of(codes: frozenset[str]) -> Regions:
+    """With the provinces that they are the whole of."""
+    return Regions(codes, frozenset(province for province, parts in WHOLE.items() if parts <= codes))
+
+
 REACHES = st.one_of(
-    st.builds(Public), st.builds(National), st.builds(Regions, st.frozensets(CODES)), st.builds(Assigned, ACTORS)
+    st.builds(Public),
+    st.builds(National),
+    st.frozensets(CODES).map(Regions),
+    st.frozensets(CODES).map(regions_of),
+    st.builds(Assigned, ACTORS),
 )
 DOCUMENTS = st.fixed_dictionaries(
     {"_id": st.just("x"), "region": CODES},
     optional={"assessors": st.lists(ACTORS), "published": st.booleans() | st.none()},
-)
+).map(lambda document: {**document, "province": str(document["region"]).partition(".")[0]})
 
 
 @given(reach=REACHES, document=DOCUMENTS, public=st.sampled_from([None, "published"]))
