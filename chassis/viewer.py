@@ -62,9 +62,9 @@ class Viewer:
         """How far this viewer sees at a depth."""
         return self.scores if depth is Depth.SCORES else self.answers
 
-    def may(self, *roles: Role, region: str) -> bool:
-        """For commands: has one of the roles, and its organization is that very region."""
-        return self.organization == region and not self.roles.isdisjoint(roles)
+    def may(self, *roles: Role, at: str) -> bool:
+        """For commands: has one of the roles, and they are of that very organization."""
+        return self.organization == at and not self.roles.isdisjoint(roles)
 
 
 PUBLIC_VIEWER = Viewer(actor="", organization=None, roles=frozenset(), scores=Public(), answers=Public())

@@ -14,8 +14,9 @@ from contracts.topics import Topic
 HERE = Path(__file__).parent
 KAFKA_BINDING = "0.5.0"
 
-# Public from their first moment; facts about a region become public with its consent to publication.
-ALWAYS_PUBLIC = (events.INSTRUMENT_PUBLISHED, events.CYCLE_OPENED)
+# Public from their first moment; facts about a region become public with its consent to publication, scores with it.
+ALWAYS_PUBLIC = (events.INSTRUMENT_PUBLISHED, events.CYCLE_OPENED, events.ASSESSMENT_PUBLISHED)
+SOME_PUBLIC = (events.SCORE_RECALCULATED,)
 
 Json = dict[str, Any]
 
@@ -49,7 +50,11 @@ def asyncapi() -> Json:
 
 def facts_on(topic: Topic) -> tuple[EventType, ...]:
     """What may be read from the topic."""
-    return ALWAYS_PUBLIC if topic is topics.PUBLIC else tuple(event for event in events.ALL if event.topic is topic)
+    return (
+        ALWAYS_PUBLIC + SOME_PUBLIC
+        if topic is topics.PUBLIC
+        else tuple(event for event in events.ALL if event.topic is topic)
+    )
 
 
 def _short(topic: Topic) -> str:

@@ -38,6 +38,12 @@ class Status(StrEnum):
     DRAFT = "draft"
     SUBMITTED = "submitted"
     REOPENED = "reopened"
+    """By the region, before a reviewer took it up."""
+    UNDER_REVIEW = "under_review"
+    RETURNED = "returned"
+    """By the reviewers, with reasons: the region corrects it and submits again."""
+    VERIFIED = "verified"
+    PUBLISHED = "published"
 
 
 class PredicateBasis(StrEnum):
@@ -245,7 +251,10 @@ class AssessmentState(Body):
     predicate_basis: PredicateBasis
     status: Status
     levels: dict[Stage, dict[IndicatorNumber, Level]]
-    """Per stage that was taken up, the level of each answered indicator."""
+    """Of `self`, and of each stage that was closed: the level of each indicator that has one. What a stage did not take
+    up has the level of the stage before."""
+    assessors: tuple[Annotated[str, Field(max_length=64)], ...] = ()
+    """Opaque ids of the external assessors who were assigned."""
 
     @property
     def aggregate(self) -> str:

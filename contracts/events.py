@@ -46,6 +46,29 @@ ASSESSMENT_SUBMITTED = EventType(
 ASSESSMENT_REOPENED = EventType(
     "assessment.reopened", topics.ASSESSMENT, AssessmentState, "assessment", "The region took it back to correct it."
 )
+ASSESSMENT_ASSIGNED = EventType(
+    "assessment.assigned",
+    topics.ASSESSMENT,
+    AssessmentState,
+    "assessment",
+    "Its external assessors were chosen.",
+)
+ASSESSMENT_REVIEWED = EventType(
+    "assessment.reviewed", topics.ASSESSMENT, AssessmentState, "assessment", "The assessors closed a stage of review."
+)
+ASSESSMENT_RETURNED = EventType(
+    "assessment.returned", topics.ASSESSMENT, AssessmentState, "assessment", "It went back to the region, with reasons."
+)
+ASSESSMENT_VERIFIED = EventType(
+    "assessment.verified", topics.ASSESSMENT, AssessmentState, "assessment", "The review team found the result valid."
+)
+ASSESSMENT_PUBLISHED = EventType(
+    "assessment.published",
+    topics.ASSESSMENT,
+    AssessmentState,
+    "assessment",
+    "Levels and scores are public now.",
+)
 SCORE_RECALCULATED = EventType(
     "score.recalculated", topics.SCORE, ScoreRecalculated, "scoring", "The scores that follow from one assessment fact."
 )
@@ -55,5 +78,10 @@ ALL: tuple[EventType, ...] = (
     CYCLE_OPENED,
     ASSESSMENT_SUBMITTED,
     ASSESSMENT_REOPENED,
+    ASSESSMENT_ASSIGNED,
+    ASSESSMENT_REVIEWED,
+    ASSESSMENT_RETURNED,
+    ASSESSMENT_VERIFIED,
+    ASSESSMENT_PUBLISHED,
     SCORE_RECALCULATED,
 )

@@ -57,9 +57,10 @@ class Access:
 async def report(
     access: Access, region: str, *, cycle: str, levels: Mapping[int, int], fakta: str, traceparent: str | None = None
 ) -> float:
-    """Open, fill, check and submit a region's assessment; when the submission was sent, on the monotonic clock.
+    """Open, fill, sign, check and submit a region's assessment; when the submission was sent, on the monotonic clock.
 
-    Two people of the region do it, as the regulation has it: one enters data, the responsible one checks and sends.
+    Three people of the region do it, as the regulation has it: one enters data, the coordinator (Sekda) signs the
+    minutes, the responsible one checks and sends.
     With a `traceparent` the submission's trace begins at the caller. Raises Refused.
     """
     entry = await access.sign_in(region, Role.DATA_ENTRY)
@@ -72,6 +73,10 @@ async def report(
         {"number": q["number"], "etag": q["etag"], "level": levels[q["number"]], "fakta": fakta} for q in questions
     ]
     await entry.send("PATCH", f"{assessment}/answers", json={"answers": answers})
+
+    coordinator = await access.sign_in(region, Role.COORDINATOR)
+    seen = await coordinator.send("GET", f"{assessment}/progress")
+    await coordinator.send("POST", f"{assessment}/minutes", headers={**_key(), "If-Match": seen.headers["etag"]})
 
     responsible = await access.sign_in(region, Role.RESPONSIBLE)
     progress = await responsible.send("GET", f"{assessment}/progress")

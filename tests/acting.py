@@ -47,7 +47,7 @@ async def eventually(ask: Callable[[], Awaitable[httpx.Response]], status: int =
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region's penanggung jawab, who opens, fills and submits one assessment."""
+    """Somebody of a region who opens, fills, signs and submits one assessment: both roles that this takes."""
 
     code: str
     cycle: str
@@ -83,7 +83,14 @@ class Region:
             for a in answers
             if a["number"] in wanted
         ]
-        return await self.assessment.patch(f"{self.address}/answers", json={"answers": filled}, headers=self.headers)
+        said = await self.assessment.patch(f"{self.address}/answers", json={"answers": filled}, headers=self.headers)
+        if isinstance(levels, int):
+            await self.sign()
+        return said
+
+    async def sign(self) -> httpx.Response:
+        """POST the minutes, as the coordinator."""
+        return await self.post("minutes")
 
     async def tag(self) -> Headers:
         """If-Match with the ETag that the whole has now."""
@@ -91,14 +98,18 @@ class Region:
         return {"If-Match": answer.headers["ETag"]}
 
     async def submit(self, **headers: str) -> httpx.Response:
-        """POST the submission with a fresh key and the present ETag."""
-        sent = self.headers | key() | await self.tag() | headers
-        return await self.assessment.post(f"{self.address}/submission", headers=sent)
+        """POST the submission, whatever became of the minutes."""
+        await self.sign()
+        return await self.post("submission", **headers)
 
     async def reopen(self) -> httpx.Response:
-        """POST the reopening likewise."""
-        sent = self.headers | key() | await self.tag()
-        return await self.assessment.post(f"{self.address}/reopening", headers=sent)
+        """POST the reopening."""
+        return await self.post("reopening")
+
+    async def post(self, what: str, json: object = None, **headers: str) -> httpx.Response:
+        """A command with a fresh key and the present ETag."""
+        sent = self.headers | key() | await self.tag() | headers
+        return await self.assessment.post(f"{self.address}/{what}", json=json, headers=sent)
 
     async def score(self, *, revision: int = 1) -> dict[str, Any]:
         """The score, once it is that of this revision or a later one."""

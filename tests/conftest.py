@@ -63,7 +63,7 @@ def region_in(
 
     def take(cycle: str) -> Region:
         code = next(free_regions)
-        return Region(code, cycle, tokens(code, "penanggung-jawab"), assessment, scoring)
+        return Region(code, cycle, tokens(code, "penanggung-jawab", "koordinator-spbe"), assessment, scoring)
 
     return take
 

@@ -1,7 +1,7 @@
 """All queries of the assessment service."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -15,7 +15,9 @@ from chassis.service import Parts
 from chassis.store import Document, ensure_indexes
 from chassis.viewer import Depth, Viewer, filter_of
 from contracts.assessment import CycleOpened, InstrumentPublished, PredicateBasis, Stage, Status
-from services.assessment.domain import Answer, Assessment
+from services.assessment.domain.answer import Answer
+from services.assessment.domain.assessment import Assessment
+from services.assessment.domain.review import STAGES, Act, AspectReport, Finding, Reason, Recommendation
 
 PUBLIC_FLAG = "public"
 
@@ -83,7 +85,7 @@ class Assessments:
         """Create it. Raises AlreadyThere for a second one of the region and cycle, KeyReused."""
         note = _note(assessment, version=1, what="opened", by=by)
         region = self._directory.get(assessment.region)
-        fields = {**_fields(assessment), "province": region.province, PUBLIC_FLAG: False, "assessors": []}
+        fields = {**_fields(assessment), **_course(assessment), "province": region.province}
         change = Change(set=fields, notes=[note], outcome=outcome)
         return await self._outbox.create(assessment.id, change, request=request)
 
@@ -102,12 +104,9 @@ class Assessments:
             before = _assessment(document)
             decision = decide(before)
             after = decision.assessment
-            changed = {n: a for n, a in after.answers.items() if before.answers.get(n) != a}
-            fields: dict[str, Any] = {"status": after.status.value, "revision": after.revision}
-            fields |= {f"answers.{number}": _answer_document(answer) for number, answer in changed.items()}
-            fields |= {f"texts.{number}": _texts_document(answer) for number, answer in changed.items()}
-            note = _note(after, version=before.version + 1, what=what, by=viewer.actor, answers=changed)
-            return Change(set=fields, facts=decision.facts, notes=[note], outcome=decision.outcome)
+            said = _said(before, after)
+            note = _note(after, version=before.version + 1, what=what, by=viewer.actor, said=said)
+            return Change(set=_course(after) | said, facts=decision.facts, notes=[note], outcome=decision.outcome)
 
         return await self._outbox.change(lambda: self._find(assessment_id, viewer), change, request=request)
 
@@ -150,40 +149,70 @@ def _visible(viewer: Viewer) -> Document:
 
 
 def _fields(assessment: Assessment) -> Document:
+    """What never changes, and the empty places for what was said."""
     return {
         "region": assessment.region,
         "instrument": assessment.instrument,
         "cycle": assessment.cycle,
         "period": assessment.period,
         "predicate_basis": assessment.predicate_basis.value,
+        "answers": {},
+        "texts": {},
+    }
+
+
+def _course(assessment: Assessment) -> Document:
+    """Where it stands, and what was done to it as a whole: small, hence written whole."""
+    return {
         "status": assessment.status.value,
         "revision": assessment.revision,
-        "answers": {str(number): _answer_document(answer) for number, answer in assessment.answers.items()},
-        "texts": {str(number): _texts_document(answer) for number, answer in assessment.answers.items()},
+        "closed": [stage.value for stage in assessment.closed],
+        "assessors": list(assessment.assessors),
+        "route": assessment.route,
+        "minutes": _act_document(assessment.minutes),
+        "consent": _act_document(assessment.consent),
+        "reasons": [asdict(reason) for reason in assessment.reasons],
+        "reports": [asdict(report) for report in assessment.reports],
+        PUBLIC_FLAG: assessment.status is Status.PUBLISHED,
     }
 
 
-def _answer_document(answer: Answer) -> Document:
-    said = {
-        "level": answer.level,
-        "service_name": answer.service_name,
-        "by": answer.by,
-        "at": answer.at,
-    }
-    return {"version": answer.version, Stage.SELF.value: said}
+def _said(before: Assessment, after: Assessment) -> Document:
+    """What changed of answers and findings, as paths to set: each indicator's stages lie side by side."""
+    said: Document = {}
+    for number, answer in after.answers.items():
+        if before.answers.get(number) != answer:
+            said[f"answers.{number}.version"] = answer.version
+            said[f"answers.{number}.{Stage.SELF}"] = {
+                "level": answer.level,
+                "service_name": answer.service_name,
+                "by": answer.by,
+                "at": answer.at,
+            }
+            said[f"texts.{number}.{Stage.SELF}"] = {"fakta": answer.fakta, "analisis": answer.analisis}
+    for stage, findings in after.findings.items():
+        for number, found in findings.items():
+            if before.findings.get(stage, {}).get(number) != found:
+                said[f"answers.{number}.{stage}"] = {
+                    "level": found.level,
+                    "by": found.by,
+                    "at": found.at,
+                    "version": found.version,
+                }
+                said[f"texts.{number}.{stage}"] = {
+                    "fakta": found.fakta,
+                    "analisis": found.analisis,
+                    "justifikasi": found.justifikasi,
+                }
+    return said
 
 
-def _texts_document(answer: Answer) -> Document:
-    return {Stage.SELF.value: {"fakta": answer.fakta, "analisis": answer.analisis}}
+def _act_document(act: Act | None) -> Document | None:
+    return None if act is None else asdict(act)
 
 
-_NO_TEXTS: Document = {Stage.SELF.value: {"fakta": "", "analisis": ""}}
-
-
-def _note(
-    assessment: Assessment, *, version: int, what: str, by: str, answers: Mapping[int, Answer] | None = None
-) -> Note:
-    """What was done, kept in `history` for ever: who, when, and every answer as it then was."""
+def _note(assessment: Assessment, *, version: int, what: str, by: str, said: Document | None = None) -> Note:
+    """What was done, kept in `history` for ever: who, when, where it then stood, and what was said."""
     return Note(
         "history",
         {
@@ -192,12 +221,14 @@ def _note(
             "what": what,
             "by": by,
             "at": now(),
-            "status": assessment.status.value,
-            "revision": assessment.revision,
-            "answers": {str(number): _answer_document(answer) for number, answer in (answers or {}).items()},
-            "texts": {str(number): _texts_document(answer) for number, answer in (answers or {}).items()},
+            **_course(assessment),
+            "said": [{"path": path, "value": value} for path, value in (said or {}).items()],
         },
     )
+
+
+_NO_TEXTS: Document = {"fakta": "", "analisis": ""}
+"""Of a list, which does not read them."""
 
 
 def _assessment(document: Document) -> Assessment:
@@ -215,10 +246,39 @@ def _assessment(document: Document) -> Assessment:
         version=document["version"],
         answers={
             int(number): Answer(
-                **answer[Stage.SELF.value],
-                **texts.get(number, _NO_TEXTS)[Stage.SELF.value],
+                **answer[Stage.SELF],
+                **texts.get(number, {}).get(Stage.SELF, _NO_TEXTS),
                 version=answer["version"],
             )
             for number, answer in answers.items()
         },
+        findings={
+            stage: found
+            for stage in STAGES
+            if (
+                found := {
+                    int(number): Finding(
+                        **answer[stage], **texts.get(number, {}).get(stage, _NO_TEXTS | {"justifikasi": ""})
+                    )
+                    for number, answer in answers.items()
+                    if stage in answer
+                }
+            )
+        },
+        closed=tuple(Stage(stage) for stage in document.get("closed", ())),
+        assessors=tuple(document.get("assessors", ())),
+        route=document.get("route"),
+        minutes=_act(document.get("minutes")),
+        consent=_act(document.get("consent")),
+        reasons=tuple(Reason(**reason) for reason in document.get("reasons", ())),
+        reports=tuple(_report(report) for report in document.get("reports", ())),
     )
+
+
+def _act(document: Document | None) -> Act | None:
+    return None if document is None else Act(**document)
+
+
+def _report(document: Document) -> AspectReport:
+    numbered = tuple(Recommendation(**one) for one in document["recommendations"])
+    return AspectReport(document["aspect"], document["strengths"], document["weaknesses"], numbered)

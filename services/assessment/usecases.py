@@ -1,7 +1,8 @@
 """What happens, in which order."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
 
 from chassis.clock import now
 from chassis.conditional import Expected, etag
@@ -10,20 +11,22 @@ from chassis.problem import Forbidden, Problem
 from chassis.records import OutgoingFact, outgoing
 from chassis.references import UnknownCycle, UnknownRegion
 from chassis.store import Document
-from chassis.viewer import Viewer
+from chassis.viewer import REVIEWING_MINISTRY, Viewer
 from contracts import events
-from contracts.assessment import CycleOpened, InstrumentPublished
+from contracts.assessment import CycleOpened, InstrumentPublished, Stage, Status
 from contracts.events import EventType
 from contracts.fact import Visibility
 from contracts.regions import Directory
 from contracts.roles import Role
 from services.assessment import catalogue
-from services.assessment.domain import Assessment, Draft
+from services.assessment.domain.answer import Draft
+from services.assessment.domain.assessment import Assessment, Route
+from services.assessment.domain.review import AspectReport, Reason
 from services.assessment.store import Assessments, Catalogue, Decision
 
+WIB = timezone(timedelta(hours=7), "WIB")
 MAY_ANSWER = (Role.OPERATOR, Role.INTERNAL_ASSESSOR, Role.DATA_ENTRY, Role.RESPONSIBLE)
 MAY_OPEN = (Role.DATA_ENTRY, Role.RESPONSIBLE)
-MAY_SEND = (Role.RESPONSIBLE,)
 
 
 class NotSelfGoverning(Problem):
@@ -38,6 +41,14 @@ class AssessmentExists(Problem):
     """A region has one assessment a cycle."""
 
     status, code, title = 409, "assessment_exists", "The region has an assessment in this cycle already"
+
+
+class ConflictOfInterest(Problem):
+    """Nobody assesses their own region (Pedoman 3/2024, Bab IV)."""
+
+    status, code, title = 422, "conflict_of_interest", "An assessor may not come from the region itself"
+    detail = "Choose an assessor of another organization."
+    detail_id = "Pilih asesor dari instansi lain."
 
 
 class AnsweredTwice(Problem):
@@ -81,7 +92,7 @@ async def open_assessment(
     opened = catalogue.cycle(cycle)
     if opened is None:
         raise UnknownCycle(field="cycle")
-    if not viewer.may(*MAY_OPEN, region=region):
+    if not viewer.may(*MAY_OPEN, at=region):
         raise Forbidden
     if not known.self_governing:
         raise NotSelfGoverning(field="region")
@@ -108,7 +119,8 @@ async def answer(
     at = now()
 
     def decide(current: Assessment) -> Decision:
-        _must(viewer, current, *MAY_ANSWER)
+        if not viewer.may(*MAY_ANSWER, at=current.region):
+            raise Forbidden
         changed = current.answer(
             {number: draft for number, (draft, _) in drafts.items()},
             instrument=catalogue.instrument(current.instrument),
@@ -122,43 +134,187 @@ async def answer(
     return assessments.read(await assessments.change(assessment_id, viewer=viewer, what="answered", decide=decide))
 
 
-async def submit(
+Allowed = Callable[[Viewer, Assessment], bool]
+
+
+def _of_the_region(*roles: Role) -> Allowed:
+    return lambda viewer, assessment: viewer.may(*roles, at=assessment.region)
+
+
+def _of_the_review_team(viewer: Viewer, _assessment: Assessment) -> bool:
+    return viewer.may(Role.REVIEWER, at=REVIEWING_MINISTRY)
+
+
+def _is_assigned(viewer: Viewer, assessment: Assessment) -> bool:
+    return Role.EXTERNAL_ASSESSOR in viewer.roles and viewer.actor in assessment.assessors
+
+
+def reviews(viewer: Viewer, assessment: Assessment) -> bool:
+    """Whether the viewer is one of its assessors, or of the ministry's review team."""
+    return _is_assigned(viewer, assessment) or _of_the_review_team(viewer, assessment)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Who asks for something about which assessment, seen in which state, under which Idempotency-Key."""
+
+    assessment_id: str
+    viewer: Viewer
+    expected: Expected
+    request: Request
+    assessments: Assessments
+    outcome: Callable[[Assessment], Document]
+
+    async def run(
+        self,
+        what: str,
+        allowed: Allowed,
+        decide: Callable[[Assessment], Assessment],
+        *,
+        event: EventType | None = None,
+    ) -> Done:
+        """Decide and write once, with the fact `event` if it is one. Safe to repeat under the same key.
+
+        Raises NotFound, Forbidden, Stale, KeyReused, and what `decide` raises.
+        """
+
+        def decided(current: Assessment) -> Decision:
+            if not allowed(self.viewer, current):
+                raise Forbidden
+            self.expected.check(whole_tag(current))
+            changed = decide(current)
+            return Decision(changed, facts=[_fact(event, changed)] if event else [], outcome=self.outcome(changed))
+
+        return await self.assessments.change(
+            self.assessment_id, viewer=self.viewer, what=what, decide=decided, request=self.request
+        )
+
+
+# The region
+
+
+async def sign_minutes(command: Command) -> Done:
+    """The coordinator signs the minutes of the self-assessment."""
+    return await command.run(
+        "minutes signed",
+        _of_the_region(Role.COORDINATOR),
+        lambda current: current.sign_minutes(instrument=_instrument(current), by=command.viewer.actor, at=now()),
+    )
+
+
+async def submit(command: Command) -> Done:
+    """Hand over to review."""
+    return await command.run(
+        "submitted",
+        _of_the_region(Role.RESPONSIBLE),
+        lambda current: current.submit(instrument=_instrument(current), cycle=_cycle(current), today=_today()),
+        event=events.ASSESSMENT_SUBMITTED,
+    )
+
+
+async def reopen(command: Command) -> Done:
+    """Take it back to correct it, until a reviewer takes it up."""
+    return await command.run(
+        "reopened", _of_the_region(Role.RESPONSIBLE), Assessment.reopen, event=events.ASSESSMENT_REOPENED
+    )
+
+
+async def consent(command: Command) -> Done:
+    """The coordinator consents to publication."""
+    return await command.run(
+        "consent given",
+        _of_the_region(Role.COORDINATOR),
+        lambda current: current.consent_to_publication(by=command.viewer.actor, at=now()),
+    )
+
+
+# Reviewers
+
+
+async def assign(command: Command, assessors: Mapping[str, str], *, route: Route | None, directory: Directory) -> Done:
+    """The ministry chooses the assessors: opaque id → organization. Raises ConflictOfInterest, too."""
+
+    def decide(current: Assessment) -> Assessment:
+        region = directory.get(current.region)
+        for position, organization in enumerate(assessors.values()):
+            if organization in (region.code, region.province):
+                raise ConflictOfInterest(field=f"assessors.{position}.organization")
+        return current.assign(assessors, route=route, cycle=_cycle(current))
+
+    return await command.run("assigned", _of_the_review_team, decide, event=events.ASSESSMENT_ASSIGNED)
+
+
+async def take_up(command: Command) -> Done:
+    """An assigned assessor begins the review: no fact, since nothing that others may know has changed."""
+    return await command.run("taken up", _is_assigned, Assessment.take_up)
+
+
+async def find(
     assessment_id: str,
+    stage: Stage,
+    drafts: Mapping[int, tuple[Draft, Expected]],
     *,
     viewer: Viewer,
-    expected: Expected,
-    request: Request,
     assessments: Assessments,
-    outcome: Callable[[Assessment], Document],
-) -> Done:
-    """Hand over to review. Safe to repeat under one Idempotency-Key; a change since `expected` is refused as stale."""
+) -> Assessment:
+    """Give levels in a stage: all or none, each against the state of that very finding."""
 
     def decide(current: Assessment) -> Decision:
-        _must(viewer, current, *MAY_SEND)
-        expected.check(whole_tag(current))
-        submitted = current.submit(instrument=catalogue.instrument(current.instrument))
-        return _with_fact(events.ASSESSMENT_SUBMITTED, submitted, outcome)
+        if not _is_assigned(viewer, current):
+            raise Forbidden
+        changed = current.find(
+            stage,
+            {number: draft for number, (draft, _) in drafts.items()},
+            instrument=_instrument(current),
+            cycle=_cycle(current),
+            by=viewer.actor,
+            at=now(),
+            today=_today(),
+        )
+        for number, (_, expected) in drafts.items():
+            expected.check(finding_tag(current, stage, number))
+        return Decision(changed)
 
-    return await assessments.change(assessment_id, viewer=viewer, what="submitted", decide=decide, request=request)
+    done = await assessments.change(assessment_id, viewer=viewer, what=f"{stage} found", decide=decide)
+    return assessments.read(done)
 
 
-async def reopen(
-    assessment_id: str,
-    *,
-    viewer: Viewer,
-    expected: Expected,
-    request: Request,
-    assessments: Assessments,
-    outcome: Callable[[Assessment], Document],
-) -> Done:
-    """Take it back to correct it, until a reviewer takes it up. Repeats and rivals as for `submit`."""
+async def close(command: Command, stage: Stage) -> Done:
+    """End a stage."""
+    return await command.run(
+        f"{stage} closed",
+        _is_assigned,
+        lambda current: current.close(stage, cycle=_cycle(current), today=_today()),
+        event=events.ASSESSMENT_REVIEWED,
+    )
 
-    def decide(current: Assessment) -> Decision:
-        _must(viewer, current, *MAY_SEND)
-        expected.check(whole_tag(current))
-        return _with_fact(events.ASSESSMENT_REOPENED, current.reopen(), outcome)
 
-    return await assessments.change(assessment_id, viewer=viewer, what="reopened", decide=decide, request=request)
+async def give_back(command: Command, reasons: Sequence[Reason]) -> Done:
+    """Return it to the region."""
+    return await command.run(
+        "returned",
+        reviews,
+        lambda current: current.give_back(reasons, instrument=_instrument(current)),
+        event=events.ASSESSMENT_RETURNED,
+    )
+
+
+async def verify(command: Command, reports: Sequence[AspectReport]) -> Done:
+    """The review team finds the result valid."""
+    return await command.run(
+        "verified",
+        _of_the_review_team,
+        lambda current: current.verify(reports, instrument=_instrument(current)),
+        event=events.ASSESSMENT_VERIFIED,
+    )
+
+
+async def publish(command: Command) -> Done:
+    """The ministry makes the result public; the region has consented before."""
+    return await command.run("published", _of_the_review_team, Assessment.publish, event=events.ASSESSMENT_PUBLISHED)
+
+
+# States that a client names
 
 
 def whole_tag(assessment: Assessment) -> str:
@@ -171,19 +327,34 @@ def answer_tag(assessment: Assessment, number: int) -> str:
     return etag(assessment.id, number, assessment.answer_version(number))
 
 
-def _must(viewer: Viewer, assessment: Assessment, *roles: Role) -> None:
-    if not viewer.may(*roles, region=assessment.region):
-        raise Forbidden
+def finding_tag(assessment: Assessment, stage: Stage, number: int) -> str:
+    """The ETag of one finding, likewise."""
+    return etag(assessment.id, stage, number, assessment.finding_version(stage, number))
 
 
-def _with_fact(event: EventType, changed: Assessment, outcome: Callable[[Assessment], Document]) -> Decision:
-    fact = outgoing(
+def _instrument(assessment: Assessment) -> InstrumentPublished:
+    return catalogue.instrument(assessment.instrument)
+
+
+def _cycle(assessment: Assessment) -> CycleOpened:
+    opened = catalogue.cycle(assessment.cycle)
+    if opened is None:
+        raise KeyError(assessment.cycle)  # assessments are only ever opened in cycles that are there
+    return opened
+
+
+def _today() -> date:
+    """By the capital's clock: a stage's dates are dates of the government's calendar."""
+    return now().astimezone(WIB).date()
+
+
+def _fact(event: EventType, changed: Assessment) -> OutgoingFact:
+    return outgoing(
         event,
         changed.state(),
         key=changed.region,
         revision=changed.revision,
         time=now(),
-        visibility=Visibility.SUPERVISED,
+        visibility=Visibility.PUBLIC if changed.status is Status.PUBLISHED else Visibility.SUPERVISED,
         region=changed.region,
     )
-    return Decision(changed, facts=[fact], outcome=outcome(changed))

@@ -79,7 +79,10 @@ async def _slow(stage: Stage, heard: Callable[[str, Sequence[float]], None]) -> 
                 codes = [
                     region.code for region in Directory.load() if region.kind != "province" and region.self_governing
                 ]
-                regions = [_Region(code, stage.token(code, "penanggung-jawab"), writing, reading) for code in codes]
+                regions = [
+                    _Region(code, stage.token(code, "penanggung-jawab", "koordinator-spbe"), writing, reading)
+                    for code in codes
+                ]
                 regions = regions[: SLOW_PER_S * SLOW_S]
                 for region in regions:
                     await region.fill()
@@ -130,6 +133,7 @@ class _Region:
         assert len(answers) == INDICATORS
         await self._asked("PATCH", f"/assessments/{self._id}/answers", json={"answers": answers})
         self._tag = (await self._asked("GET", f"/assessments/{self._id}/progress")).headers["ETag"]
+        self._tag = (await self._asked("POST", f"/assessments/{self._id}/minutes", key=True)).headers["ETag"]
 
     async def reopen(self) -> None:
         """Take it back, so that it can be submitted again."""

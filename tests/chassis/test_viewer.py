@@ -112,20 +112,20 @@ def test_the_committed_regions_fit_the_rules() -> None:
 
 def test_nobody_sees_the_public_only_and_may_nothing() -> None:
     assert (PUBLIC_VIEWER.scores, PUBLIC_VIEWER.answers) == (Public(), Public())
-    assert not any(PUBLIC_VIEWER.may(*Role, region=code) for code in ("", "32.11", "None"))
+    assert not any(PUBLIC_VIEWER.may(*Role, at=code) for code in ("", "32.11", "None"))
 
 
 def test_a_command_needs_the_role_and_that_very_region() -> None:
     operator = viewer("32.11", "operator")
-    assert operator.may(Role.RESPONSIBLE, Role.OPERATOR, region="32.11")
-    assert not operator.may(Role.RESPONSIBLE, region="32.11")
-    assert not operator.may(Role.OPERATOR, region="32.73")
-    assert not operator.may(region="32.11")
+    assert operator.may(Role.RESPONSIBLE, Role.OPERATOR, at="32.11")
+    assert not operator.may(Role.RESPONSIBLE, at="32.11")
+    assert not operator.may(Role.OPERATOR, at="32.73")
+    assert not operator.may(at="32.11")
 
 
 def test_a_province_commands_nothing_in_its_regencies_nor_in_its_predecessor() -> None:
-    assert not viewer("32", "operator pembina").may(*Role, region="32.11")
-    assert not viewer("94", "operator").may(*Role, region="91")
+    assert not viewer("32", "operator pembina").may(*Role, at="32.11")
+    assert not viewer("94", "operator").may(*Role, at="91")
 
 
 def test_answers_have_no_public_ones_so_the_public_filter_matches_nothing() -> None:

@@ -53,6 +53,26 @@ ASSESSMENT: dict[str, str] = {
                                            "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
     "POST /assessments/{assessment_id}/reopening":
                                            "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
+    "POST /assessments/{assessment_id}/minutes":
+                                           "401  403  403  403  403  412  403  404  404  403  403  403  403  404  404",
+    "POST /assessments/{assessment_id}/consent":
+                                           "401  403  403  403  403  412  403  404  404  403  403  403  403  404  404",
+    "POST /assessments/{assessment_id}/assignment":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
+    "POST /assessments/{assessment_id}/review":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
+    "GET /assessments/{assessment_id}/stages/{stage}":
+                                           "401  404  404  404  404  404  404  404  404  404  404  404  200  404  404",
+    "PATCH /assessments/{assessment_id}/stages/{stage}/findings":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
+    "POST /assessments/{assessment_id}/stages/{stage}/closing":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
+    "POST /assessments/{assessment_id}/return":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
+    "POST /assessments/{assessment_id}/verification":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
+    "POST /assessments/{assessment_id}/publication":
+                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
 }  # fmt: skip
 SCORING: dict[str, str] = {
     #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
@@ -71,6 +91,12 @@ SEES_ANSWERS = {"responsible", "entry", "operator", "internal", "sekda", "head",
 BODIES: dict[str, Any] = {
     "PUT /assessments/{assessment_id}/answers/{number}": {"level": 3},
     "PATCH /assessments/{assessment_id}/answers": {"answers": [{"number": 1, "level": 3, "etag": '"x"'}]},
+    "POST /assessments/{assessment_id}/assignment": {"assessors": [{"assessor": "a", "organization": "universitas-x"}]},
+    "PATCH /assessments/{assessment_id}/stages/{stage}/findings": {
+        "findings": [{"number": 1, "level": 3, "etag": '"x"'}]
+    },
+    "POST /assessments/{assessment_id}/return": {"reasons": [{"text": "Lengkapi."}]},
+    "POST /assessments/{assessment_id}/verification": {"aspects": []},
 }
 
 
@@ -79,7 +105,7 @@ async def subject(
     tokens: Tokens, assessment: httpx.AsyncClient, scoring: httpx.AsyncClient, free_regions: Any
 ) -> Region:
     code = next(code for code in free_regions if code.startswith("14."))
-    headers = tokens(code, "penanggung-jawab")
+    headers = tokens(code, "penanggung-jawab", "koordinator-spbe")
     submitted = Region(code, "spbe-2020", headers, assessment, scoring)
     await submitted.open()
     await submitted.fill(2)
@@ -101,7 +127,7 @@ def headers_of(person: str, subject: Region, tokens: Tokens) -> dict[str, str]:
 
 async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str) -> httpx.Response:
     method, template = operation.split()
-    path = template.format(instrument_id="spbe-2020", assessment_id=of, number=1, cycle="spbe-2020")
+    path = template.format(instrument_id="spbe-2020", assessment_id=of, number=1, cycle="spbe-2020", stage="document")
     body = BODIES.get(operation)
     if operation == "POST /assessments":
         cycle, _, region = of.partition(":")

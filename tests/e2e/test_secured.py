@@ -142,7 +142,7 @@ async def test_a_score_is_made_with_no_more_rights_than_the_manifest_grants(
         httpx.AsyncClient(base_url=f"{secured['assessment']}/assessment/v1", timeout=20) as assessment,
         httpx.AsyncClient(base_url=f"{secured['scoring']}/scoring/v1", timeout=20) as scoring,
     ):
-        region = Region(code, "spbe-2023", tokens(code, "penanggung-jawab"), assessment, scoring)
+        region = Region(code, "spbe-2023", tokens(code, "penanggung-jawab", "koordinator-spbe"), assessment, scoring)
         await region.open()
         await region.fill(4)
         assert (await region.submit()).status_code == 200

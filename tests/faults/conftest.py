@@ -53,7 +53,7 @@ def portals(ground: Ground, ledger: Ledger, unused: Iterator[tuple[str, str]], h
         addresses = [service.address for service in services]
         made: list[Portal] = []
         for code, cycle in (next(unused) for _ in range(count)):
-            headers = ground.tokens(code, "penanggung-jawab")
+            headers = ground.tokens(code, "penanggung-jawab", "koordinator-spbe")
             made.append(Portal(code, cycle, headers, addresses, http, ledger, Random(f"{seed}/{code}")))
         return made
 

@@ -100,6 +100,11 @@ class Portal:
                 self.ledger.wrong.append(f"filling {self.id}: {said.status_code} {said.text[:300]}")
                 break
         self.levels |= levels
+        await self.sign()
+
+    async def sign(self) -> None:
+        """POST the minutes, as the coordinator: no fact."""
+        await self._acknowledged(f"/assessments/{self.id}/minutes", 200, None, key() | await self.tag())
 
     async def submit(self) -> int:
         """POST the submission; the revision it came to."""

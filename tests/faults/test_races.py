@@ -39,6 +39,7 @@ async def fight(portal: Portal) -> Counter[int]:
     portal.ledger.facts[portal.id] = {}
     for _ in range(ROUNDS):
         await units_fill_at_once(portal)
+        await portal.sign()
         for step in ("submission", "reopening"):
             won, lost = await one_of(portal, f"/assessments/{portal.id}/{step}", None, await portal.tag())
             refused += Counter(lost)

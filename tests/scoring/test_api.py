@@ -20,7 +20,8 @@ CYCLE = "spbe-2025"
 @pytest.fixture(scope="module")
 async def west_java(tokens: Tokens, assessment: httpx.AsyncClient, scoring: httpx.AsyncClient) -> Sequence[Region]:
     regions = [
-        Region(code, CYCLE, tokens(code, "penanggung-jawab"), assessment, scoring) for code in [*WEST_JAVA, "32.73"]
+        Region(code, CYCLE, tokens(code, "penanggung-jawab", "koordinator-spbe"), assessment, scoring)
+        for code in [*WEST_JAVA, "32.73"]
     ]
     for region in regions:
         await region.open()

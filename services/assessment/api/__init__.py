@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from services.assessment.api import answer, assessment, instrument
+from services.assessment.api import answer, assessment, instrument, review
 
 router = APIRouter(prefix="/assessment/v1", tags=["assessment"])
-for noun in (instrument, assessment, answer):
+for noun in (instrument, assessment, answer, review):
     router.include_router(noun.router)

@@ -16,7 +16,8 @@ from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Depth, Viewer, sees
 from services.assessment import catalogue, usecases
-from services.assessment.domain import TEXT_MAX_CHARS, Answer, Assessment, Draft, UnknownIndicator
+from services.assessment.domain.answer import TEXT_MAX_CHARS, Answer, Draft, UnknownIndicator
+from services.assessment.domain.assessment import Assessment
 from services.assessment.store import Assessments
 from services.assessment.usecases import answer_tag
 

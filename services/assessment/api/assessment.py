@@ -1,5 +1,7 @@
 """Assessments: opened, read, submitted, reopened."""
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,15 +9,24 @@ from pydantic import BaseModel, Field
 
 from chassis import outbox
 from chassis.auth import CurrentViewer
-from chassis.conditional import IdempotencyKey, IfMatch, etag, tagged
+from chassis.conditional import IdempotencyKey, tagged
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Viewer
-from contracts.assessment import Period, PredicateBasis, Status
+from contracts.assessment import Period, PredicateBasis, Stage, Status
 from contracts.regions import Directory
 from services.assessment import catalogue, usecases
-from services.assessment.api.answer import AnswerOut, AssessmentId, AssessmentStore, In, shown_answer, tag_for
-from services.assessment.domain import Assessment
+from services.assessment.api.answer import (
+    AnswerOut,
+    AssessmentId,
+    AssessmentStore,
+    In,
+    sees_texts,
+    shown_answer,
+    tag_for,
+)
+from services.assessment.api.command import REFUSALS, Command, Receipt, answered, receipt
+from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.usecases import whole_tag
 
 router = APIRouter()
@@ -55,9 +66,50 @@ class AssessmentOut(BaseModel):
     progress: Progress
 
 
-class WholeAssessmentOut(AssessmentOut):
-    """An assessment with an entry for every indicator of its instrument."""
+class ActOut(BaseModel):
+    """That somebody signed. `by` is an opaque id."""
 
+    by: str
+    at: datetime
+
+
+class ReasonOut(BaseModel):
+    """Why it was returned: about one indicator, or the whole (null)."""
+
+    indicator: int | None
+    text: str
+
+
+class RecommendationOut(BaseModel):
+    """A *rekomendasi*; the number names it for good."""
+
+    number: int
+    text: str
+
+
+class ReportOut(BaseModel):
+    """What reviewers found under an aspect."""
+
+    aspect: int
+    strengths: str
+    weaknesses: str
+    recommendations: list[RecommendationOut]
+
+
+class WholeAssessmentOut(AssessmentOut):
+    """An assessment with an entry for every indicator of its instrument.
+
+    `reasons` and `reports` are empty for those who may see levels only.
+    """
+
+    closed: list[Stage]
+    """The stages of review that are over."""
+    assessors: list[str]
+    route: Route | None
+    minutes: ActOut | None
+    consent: ActOut | None
+    reasons: list[ReasonOut]
+    reports: list[ReportOut]
     answers: list[AnswerOut]
 
 
@@ -66,14 +118,6 @@ class AssessmentsOut(BaseModel):
 
     items: list[AssessmentOut]
     next: str | None
-
-
-class Receipt(BaseModel):
-    """What a command came to."""
-
-    assessment: str
-    status: Status
-    revision: int
 
 
 @router.post("/assessments", status_code=201, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
@@ -93,10 +137,10 @@ async def open_assessment(
         request=outbox.Request.of(actor=viewer.actor, key=key, asked=["open", asked.region, asked.cycle]),
         directory=directory,
         assessments=assessments,
-        outcome=_receipt,
+        outcome=receipt,
     )
     response.headers["Location"] = f"/assessment/v1/assessments/{done.document['_id']}"
-    return _answered(done, response)
+    return answered(done, response)
 
 
 @router.get("/assessments", responses=problems(401, 422, 429, 503))
@@ -131,9 +175,7 @@ async def one_assessment(
     """An assessment with all its answers. `ETag` is the whole's; each answer carries its own."""
     found = await assessments.get(assessment_id, viewer=viewer)
     unchanged = tagged(tag_for(viewer, found, whole_tag(found)), request, response)
-    return unchanged or WholeAssessmentOut.model_validate(
-        {**_shown(found, directory), "answers": _shown_answers(found, viewer)}
-    )
+    return unchanged or WholeAssessmentOut.model_validate(_shown_whole(found, viewer, directory))
 
 
 @router.get("/assessments/{assessment_id}/progress", responses=problems(401, 404, 429, 503))
@@ -149,62 +191,28 @@ async def assessment_progress(
     return tagged(whole_tag(found), request, response) or _progress(found)
 
 
-@router.post(
-    "/assessments/{assessment_id}/submission", responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 428, 429, 503)
-)
-async def submit(
-    assessment_id: AssessmentId,
-    viewer: CurrentViewer,
-    expected: IfMatch,
-    key: IdempotencyKey,
-    assessments: AssessmentStore,
-    response: Response,
-) -> Receipt:
-    """Hand the assessment over to review. Refused (409 `incomplete`) with the list of unanswered indicators."""
-    done = await usecases.submit(
-        assessment_id,
-        viewer=viewer,
-        expected=expected,
-        request=outbox.Request.of(actor=viewer.actor, key=key, asked=["submit", assessment_id]),
-        assessments=assessments,
-        outcome=_receipt,
-    )
-    return _answered(done, response)
+@router.post("/assessments/{assessment_id}/minutes", responses=REFUSALS)
+async def sign_minutes(command: Command, response: Response) -> Receipt:
+    """The coordinator (Sekda) signs the *Berita Acara Penilaian Mandiri*. A later change of an answer voids it."""
+    return answered(await usecases.sign_minutes(command), response)
 
 
-@router.post(
-    "/assessments/{assessment_id}/reopening", responses=problems(400, 401, 403, 404, 409, 412, 413, 415, 428, 429, 503)
-)
-async def reopen(
-    assessment_id: AssessmentId,
-    viewer: CurrentViewer,
-    expected: IfMatch,
-    key: IdempotencyKey,
-    assessments: AssessmentStore,
-    response: Response,
-) -> Receipt:
+@router.post("/assessments/{assessment_id}/submission", responses=REFUSALS)
+async def submit(command: Command, response: Response) -> Receipt:
+    """Hand the assessment over to review. Refused (409) while an answer or the signed minutes are missing."""
+    return answered(await usecases.submit(command), response)
+
+
+@router.post("/assessments/{assessment_id}/reopening", responses=REFUSALS)
+async def reopen(command: Command, response: Response) -> Receipt:
     """Take a submitted assessment back to correct it, until a reviewer takes it up."""
-    done = await usecases.reopen(
-        assessment_id,
-        viewer=viewer,
-        expected=expected,
-        request=outbox.Request.of(actor=viewer.actor, key=key, asked=["reopen", assessment_id]),
-        assessments=assessments,
-        outcome=_receipt,
-    )
-    return _answered(done, response)
+    return answered(await usecases.reopen(command), response)
 
 
-def _receipt(assessment: Assessment) -> dict[str, Any]:
-    return {"assessment": assessment.id, "status": assessment.status.value, "revision": assessment.revision}
-
-
-def _answered(done: outbox.Done, response: Response) -> Receipt:
-    if done.replayed:
-        response.headers["Idempotent-Replayed"] = "true"  # no ETag: others may have changed it since
-    else:
-        response.headers["ETag"] = etag(done.document["_id"], done.document["version"])  # as whole_tag
-    return Receipt.model_validate(done.outcome)
+@router.post("/assessments/{assessment_id}/consent", responses=REFUSALS)
+async def consent(command: Command, response: Response) -> Receipt:
+    """The coordinator (Sekda) gives the *Pernyataan Persetujuan Publikasi*, once the result is verified."""
+    return answered(await usecases.consent(command), response)
 
 
 def _progress(assessment: Assessment) -> Progress:
@@ -234,6 +242,21 @@ def _shown(assessment: Assessment, directory: Directory) -> dict[str, Any]:
         "status": assessment.status,
         "revision": assessment.revision,
         "progress": _progress(assessment),
+    }
+
+
+def _shown_whole(assessment: Assessment, viewer: Viewer, directory: Directory) -> dict[str, Any]:
+    texts = sees_texts(viewer, assessment)
+    return {
+        **_shown(assessment, directory),
+        "closed": assessment.closed,
+        "assessors": assessment.assessors,
+        "route": assessment.route,
+        "minutes": assessment.minutes and asdict(assessment.minutes),
+        "consent": assessment.consent and asdict(assessment.consent),
+        "reasons": [asdict(reason) for reason in assessment.reasons if texts],
+        "reports": [asdict(report) for report in assessment.reports if texts],
+        "answers": _shown_answers(assessment, viewer),
     }
 
 

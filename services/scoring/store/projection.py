@@ -22,6 +22,7 @@ from chassis.store import (
     raise_marks,
 )
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
+from contracts.fact import Visibility
 from contracts.regions import Region
 from services.scoring.store.scores import PUBLIC_FLAG, parts_of
 
@@ -182,7 +183,8 @@ def _document(fact: Fact[AssessmentState], follows: OutgoingFact, region: Region
         "rule": follows.envelope.rule,
         "time": follows.envelope.time,
         "digest": fact.digest,
-        PUBLIC_FLAG: False,
+        "assessors": list(fact.body.assessors),
+        PUBLIC_FLAG: fact.envelope.visibility is Visibility.PUBLIC,
         "scores": scores,
         "order": {stage: _order(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
     }

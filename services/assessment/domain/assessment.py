@@ -1,0 +1,359 @@
+"""The state machine of an assessment.
+
+draft → submitted → under_review → verified → published. The region may reopen what it submitted until a reviewer takes
+it up; reviewers may return it with reasons; both ways it is submitted again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Literal
+
+from chassis.problem import Problem
+from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished, PredicateBasis, Stage, Status
+from services.assessment.domain.answer import Answer, Draft, UnknownIndicator, checked_levels
+from services.assessment.domain.review import MONITORING_STAGES, STAGES, Act, AspectReport, Finding, Reason
+
+Route = Literal["pemantauan", "evaluasi"]
+
+OPEN = frozenset({Status.DRAFT, Status.REOPENED, Status.RETURNED})
+"""While the region itself works on it."""
+IN_REVIEW = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW})
+
+
+class WrongStatus(Problem):
+    """The assessment is not where this command begins."""
+
+    status, code, title = 409, "wrong_status", "Not possible in this status"
+
+    def __init__(self, current: Status, wanted: Iterable[Status]) -> None:
+        allowed = ", ".join(sorted(wanted))
+        super().__init__(
+            f"It is {current}; this needs one of: {allowed}. GET it to see what happened since.",
+            f"Statusnya {current}; ini memerlukan salah satu dari: {allowed}. GET untuk melihat perubahannya.",
+            field="status",
+        )
+
+
+class Incomplete(Problem):
+    """Not every indicator has a level."""
+
+    status, code, title = 409, "incomplete", "Not every indicator is answered"
+
+    def __init__(self, missing: Iterable[int]) -> None:
+        numbers = sorted(missing)
+        super().__init__(
+            f"Answer these {len(numbers)} indicators, then try again; `missing` lists them.",
+            f"Jawab {len(numbers)} indikator ini, lalu coba lagi; `missing` memuat daftarnya.",
+            missing=numbers,
+        )
+
+
+class MinutesMissing(Problem):
+    """Nobody signed the minutes of the self-assessment since the last change."""
+
+    status, code, title = 409, "minutes_missing", "The minutes of the self-assessment are not signed"
+    detail = "The coordinator (Sekda) signs them first, by POST …/minutes; a later change of an answer voids them."
+    detail_id = (
+        "Koordinator SPBE (Sekda) menandatangani Berita Acara Penilaian Mandiri dahulu, dengan POST …/minutes; "
+        "perubahan jawaban sesudahnya membatalkannya."
+    )
+
+
+class ConsentMissing(Problem):
+    """The region has not consented to publication."""
+
+    status, code, title = 409, "consent_missing", "The region has not consented to publication"
+    detail = "The region's coordinator (Sekda) gives the consent first, by POST …/consent."
+    detail_id = "Koordinator SPBE (Sekda) memberi Pernyataan Persetujuan Publikasi dahulu, dengan POST …/consent."
+
+
+class StageClosed(Problem):
+    """What a closed stage found stands."""
+
+    status, code, title = 409, "stage_closed", "This stage cannot be worked on any more"
+
+
+class StageNotReached(Problem):
+    """A stage before this one is still to be closed, or the route does not have it."""
+
+    status, code, title = 409, "stage_not_reached", "This stage is not open"
+
+
+class StageOutOfTime(Problem):
+    """The cycle has dates for the stage, and today is not among them."""
+
+    status, code, title = 409, "stage_out_of_time", "The dates of this stage do not allow it"
+
+
+class UnknownRoute(Problem):
+    """The cycle has other routes."""
+
+    status, code, title = 422, "unknown_route", "This cycle has no such route"
+
+
+class UnknownAspect(Problem):
+    """The instrument has no such aspect, or it is reported on twice."""
+
+    status, code, title = 422, "unknown_aspect", "Report on each aspect of the instrument at most once"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """One region's answers in one cycle. `revision` counts its facts, `version` its writes."""
+
+    id: str
+    region: str
+    instrument: str
+    cycle: str
+    period: int
+    predicate_basis: PredicateBasis
+    status: Status
+    revision: int
+    version: int
+    answers: Mapping[int, Answer]
+    findings: Mapping[Stage, Mapping[int, Finding]] = field(default_factory=dict[Stage, Mapping[int, Finding]])
+    """Of the stages of review. An indicator that a stage did not take up has none, and inherits."""
+    closed: tuple[Stage, ...] = ()
+    assessors: tuple[str, ...] = ()
+    """Opaque ids, in order."""
+    route: Route | None = None
+    minutes: Act | None = None
+    """*Berita Acara Penilaian Mandiri*, signed by the coordinator."""
+    consent: Act | None = None
+    """*Pernyataan Persetujuan Publikasi*, given by the coordinator: another act than the minutes."""
+    reasons: tuple[Reason, ...] = ()
+    """Why it was returned the last time."""
+    reports: tuple[AspectReport, ...] = ()
+
+    @classmethod
+    def opened(cls, *, region: str, cycle: CycleOpened) -> "Assessment":
+        """A new draft. The id is natural: a region has one assessment a cycle."""
+        return cls(
+            id=assessment_id(region=region, cycle=cycle.cycle),
+            region=region,
+            instrument=cycle.instrument,
+            cycle=cycle.cycle,
+            period=cycle.period,
+            predicate_basis=cycle.predicate_basis,
+            status=Status.DRAFT,
+            revision=0,
+            version=0,
+            answers={},
+        )
+
+    # The region
+
+    def answer(
+        self, drafts: Mapping[int, Draft], *, instrument: InstrumentPublished, by: str, at: datetime
+    ) -> "Assessment":
+        """Put these answers in place of what was there; the minutes, if signed, are void. Raises WrongStatus,
+        UnknownIndicator, LevelOffScale, LevelNotWhole; then nothing changed.
+        """
+        self._must_be(OPEN)
+        changed = {
+            number: Answer(
+                level=level,
+                fakta=drafts[number].fakta,
+                analisis=drafts[number].analisis,
+                service_name=drafts[number].service_name,
+                by=by,
+                at=at,
+                version=self.answer_version(number) + 1,
+            )
+            for number, level in checked_levels(drafts, instrument).items()
+        }
+        return replace(self, answers={**self.answers, **changed}, minutes=None)
+
+    def sign_minutes(self, *, instrument: InstrumentPublished, by: str, at: datetime) -> "Assessment":
+        """Sign for the answers as they are. Raises WrongStatus, Incomplete."""
+        self._must_be(OPEN)
+        if missing := self.missing(instrument):
+            raise Incomplete(missing)
+        return replace(self, minutes=Act(by, at))
+
+    def submit(self, *, instrument: InstrumentPublished, cycle: CycleOpened, today: date) -> "Assessment":
+        """Hand over to review. Raises WrongStatus, Incomplete, MinutesMissing, StageOutOfTime."""
+        self._must_be(OPEN)
+        if missing := self.missing(instrument):
+            raise Incomplete(missing)
+        if self.minutes is None:
+            raise MinutesMissing
+        _must_be_time_for(Stage.SELF, cycle, today)
+        return replace(self, status=Status.SUBMITTED, revision=self.revision + 1, reasons=())
+
+    def reopen(self) -> "Assessment":
+        """Take it back to correct it, until a reviewer takes it up. Raises WrongStatus."""
+        self._must_be({Status.SUBMITTED})
+        return replace(self, status=Status.REOPENED, revision=self.revision + 1)
+
+    def consent_to_publication(self, *, by: str, at: datetime) -> "Assessment":
+        """The region's own act, once the result is known. Raises WrongStatus."""
+        self._must_be({Status.VERIFIED})
+        return replace(self, consent=Act(by, at))
+
+    # Reviewers
+
+    def assign(self, assessors: Iterable[str], *, route: Route | None, cycle: CycleOpened) -> "Assessment":
+        """Choose who reviews it, in place of who was chosen before. Raises WrongStatus, UnknownRoute."""
+        self._must_be(IN_REVIEW)
+        if cycle.routes is not None and route not in cycle.routes:
+            routes = ", ".join(cycle.routes)
+            raise UnknownRoute(f"Send one of: {routes}.", f"Kirim salah satu dari: {routes}.", field="route")
+        return replace(self, assessors=tuple(sorted(set(assessors))), route=route, revision=self.revision + 1)
+
+    def take_up(self) -> "Assessment":
+        """Begin the review: from now on the region cannot reopen it. Raises WrongStatus."""
+        self._must_be({Status.SUBMITTED})
+        return replace(self, status=Status.UNDER_REVIEW)
+
+    def find(
+        self,
+        stage: Stage,
+        drafts: Mapping[int, Draft],
+        *,
+        instrument: InstrumentPublished,
+        cycle: CycleOpened,
+        by: str,
+        at: datetime,
+        today: date,
+    ) -> "Assessment":
+        """Give levels in a stage. Raises as `answer` does, and StageClosed, StageNotReached, StageOutOfTime."""
+        self._must_be_open(stage, cycle, today)
+        changed = {
+            number: Finding(
+                level=level,
+                fakta=drafts[number].fakta,
+                analisis=drafts[number].analisis,
+                justifikasi=drafts[number].justifikasi,
+                by=by,
+                at=at,
+                version=self.finding_version(stage, number) + 1,
+            )
+            for number, level in checked_levels(drafts, instrument).items()
+        }
+        return replace(self, findings={**self.findings, stage: {**self.findings.get(stage, {}), **changed}})
+
+    def close(self, stage: Stage, *, cycle: CycleOpened, today: date) -> "Assessment":
+        """What the stage did not take up has the level of the stage before. Raises as `find` does."""
+        self._must_be_open(stage, cycle, today)
+        return replace(self, closed=(*self.closed, stage), revision=self.revision + 1)
+
+    def give_back(self, reasons: Iterable[Reason], *, instrument: InstrumentPublished) -> "Assessment":
+        """To the region, with reasons. Findings stay to be worked on; stages are to be closed again.
+
+        Raises WrongStatus, UnknownIndicator.
+        """
+        self._must_be({Status.UNDER_REVIEW})
+        given = tuple(reasons)
+        highest = len(instrument.indicators)
+        for position, reason in enumerate(given):
+            if reason.indicator is not None and not 1 <= reason.indicator <= highest:
+                raise UnknownIndicator(reason.indicator, highest, place=f"reasons.{position}.")
+        return replace(self, status=Status.RETURNED, revision=self.revision + 1, closed=(), reasons=given)
+
+    def verify(self, reports: Iterable[AspectReport], *, instrument: InstrumentPublished) -> "Assessment":
+        """The result is valid; what was found, per aspect. Raises WrongStatus, StageNotReached, UnknownAspect."""
+        self._must_be({Status.UNDER_REVIEW})
+        wanted = (Stage.DOCUMENT, Stage.INTERVIEW) if self.route == "evaluasi" else (Stage.DOCUMENT,)
+        if open_still := [stage for stage in wanted if stage not in self.closed]:
+            raise _not_reached(open_still[0])
+        given = tuple(reports)
+        aspects = [report.aspect for report in given]
+        if len(set(aspects)) < len(aspects) or not set(aspects) <= {a.number for a in instrument.aspects}:
+            highest = max(a.number for a in instrument.aspects)
+            raise UnknownAspect(
+                f"The instrument has aspects 1 to {highest}.",
+                f"Instrumen ini memiliki aspek 1 sampai {highest}.",
+                field="aspects",
+            )
+        return replace(self, status=Status.VERIFIED, revision=self.revision + 1, reports=given)
+
+    def publish(self) -> "Assessment":
+        """Levels and scores become public. Raises WrongStatus, ConsentMissing."""
+        self._must_be({Status.VERIFIED})
+        if self.consent is None:
+            raise ConsentMissing
+        return replace(self, status=Status.PUBLISHED, revision=self.revision + 1)
+
+    # What is known of it
+
+    def missing(self, instrument: InstrumentPublished) -> list[int]:
+        """Indicators without an answer."""
+        return [i.number for i in instrument.indicators if i.number not in self.answers]
+
+    def answer_version(self, number: int) -> int:
+        """0 for an indicator that was never answered."""
+        return self.answers[number].version if number in self.answers else 0
+
+    def finding_version(self, stage: Stage, number: int) -> int:
+        """0 for an indicator that the stage has not taken up."""
+        found = self.findings.get(stage, {}).get(number)
+        return found.version if found else 0
+
+    def levels(self, stage: Stage) -> dict[int, str]:
+        """Indicator → its level in a stage: the stage's own, else that of the last closed stage before it."""
+        levels = {number: answer.level for number, answer in sorted(self.answers.items())}
+        for earlier in STAGES:
+            if stage is Stage.SELF:
+                break
+            if earlier in self.closed or earlier is stage:
+                levels |= {number: found.level for number, found in self.findings.get(earlier, {}).items()}
+            if earlier is stage:
+                break
+        return levels
+
+    def state(self) -> AssessmentState:
+        """What others may know of it: levels, never what was written in support."""
+        return AssessmentState(
+            assessment=self.id,
+            region=self.region,
+            instrument=self.instrument,
+            cycle=self.cycle,
+            period=self.period,
+            predicate_basis=self.predicate_basis,
+            status=self.status,
+            levels={stage: self.levels(stage) for stage in (Stage.SELF, *self.closed)},
+            assessors=self.assessors,
+        )
+
+    def _must_be(self, wanted: Iterable[Status]) -> None:
+        if self.status not in wanted:
+            raise WrongStatus(self.status, wanted)
+
+    def _must_be_open(self, stage: Stage, cycle: CycleOpened, today: date) -> None:
+        self._must_be({Status.UNDER_REVIEW})
+        of_route = MONITORING_STAGES if self.route == "pemantauan" else STAGES
+        if stage not in of_route or (stage is not STAGES[0] and STAGES[0] not in self.closed):
+            raise _not_reached(STAGES[0])
+        if any(STAGES.index(closed) >= STAGES.index(stage) for closed in self.closed):
+            closed = ", ".join(self.closed)
+            raise StageClosed(
+                f"Closed already: {closed}. What they found stands; a later stage may differ.",
+                f"Sudah ditutup: {closed}. Hasilnya tetap; tahap berikutnya boleh berbeda.",
+                field="stage",
+            )
+        _must_be_time_for(stage, cycle, today)
+
+
+def assessment_id(*, region: str, cycle: str) -> str:
+    """Such as spbe-2023:32.11."""
+    return f"{cycle}:{region}"
+
+
+def _not_reached(first: Stage) -> StageNotReached:
+    return StageNotReached(
+        f"Close {first} first. The route pemantauan has no interview and no site visit.",
+        f"Tutup {first} dahulu. Jalur pemantauan tidak memiliki interviu dan visitasi.",
+        field="stage",
+    )
+
+
+def _must_be_time_for(stage: Stage, cycle: CycleOpened, today: date) -> None:
+    for dates in cycle.stages or ():
+        if dates.stage is stage and not dates.opens <= today <= dates.closes:
+            raise StageOutOfTime(
+                f"{stage} is open from {dates.opens} to {dates.closes}; today is {today}.",
+                f"Tahap {stage} dibuka {dates.opens} sampai {dates.closes}; hari ini {today}.",
+                field="stage",
+            )
