@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.assessment import Stage
 from contracts.roles import Role
 from contracts.scoring import Score, ScoreRecalculated
-from lab import findings, published, region, system, waterfall
+from lab import findings, publication, published, region, system, waterfall
 from lab.errors import LabError
 from lab.findings import Pace, Standing
 from lab.published import Published
@@ -84,6 +84,11 @@ async def _run(running: system.System, out: Console) -> None:
         await _show_standings(access, ministry, out)
         summary, bands = await _summary(access, ministry, count=len(results))
         findings.show_nation(out, summary, bands)
+        (of_sumedang,) = [result.levels for result in results if result.code == SUMEDANG]
+        # Made: the first two indicators that can be found one lower.
+        lower = [(number, level - 1) for number, level in of_sumedang.items() if level > 1]
+        walked = await publication.walk(access, f"{CYCLE}:{SUMEDANG}", region=SUMEDANG, found=dict(lower[:2]))
+        findings.show_publication(out, walked.steps, walked.score)
         spans = await _trace(access.http, running, trace_id)
         findings.heading(out, "Satu jejak", "one trace: Sumedang's submission, from HTTP to score.recalculated")
         out.print(waterfall.table(spans, width=out.width))

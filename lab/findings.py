@@ -134,6 +134,22 @@ def show_nation(out: Console, summary: Mapping[str, Any], bands: Sequence[str]) 
     out.print("Tindak lanjut · follow-up rate: not measured yet, it comes with the commitment service.", style="dim")
 
 
+def show_publication(out: Console, steps: Sequence[tuple[str, str, str]], score: Mapping[str, Any]) -> None:
+    """Who did what, where the assessment then stood, and the scores that everybody may see in the end."""
+    heading(out, "Menuju publikasi", "Sumedang walked to publication by four roles (simulasi)")
+    table = _table("", "", "status")
+    for who, what, status in steps:
+        table.add_row(escape(who), escape(what), status)
+    out.print(table)
+    stages = [f"{stage} {told['index']['shown']} {told['predicate']}" for stage, told in score["scores"].items()]
+    out.print(
+        f"Kini terlihat oleh semua · now seen by everybody, not before: {'; '.join(stages)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def show_pace(out: Console, pace: Pace) -> None:
     """Rates and waits of this run; `make bench` measures."""
     heading(out, "Laju", "pace of this run")

@@ -43,9 +43,11 @@ class Access:
     issuer: str
     services: Mapping[str, str]
 
-    async def sign_in(self, organization: str, *roles: Role) -> Visitor:
-        """A token of the development issuer. Raises Refused."""
-        form = {"organization": organization, "role": [role.value for role in roles]}
+    async def sign_in(self, organization: str, *roles: Role, subject: str | None = None) -> Visitor:
+        """A token of the development issuer; without a subject, of an id of its own. Raises Refused."""
+        form: dict[str, Any] = {"organization": organization, "role": [role.value for role in roles]}
+        if subject:
+            form["subject"] = subject
         answer = await Visitor(self.http).send("POST", f"{self.issuer}/token", data=form)
         return Visitor(self.http, f"Bearer {answer.json()['access_token']}")
 
@@ -65,7 +67,7 @@ async def report(
     """
     entry = await access.sign_in(region, Role.DATA_ENTRY)
     opening = {"region": region, "cycle": cycle}
-    await entry.send("POST", access.url("assessment", "assessments"), json=opening, headers=_key())
+    await entry.send("POST", access.url("assessment", "assessments"), json=opening, headers=fresh_key())
 
     assessment = access.url("assessment", f"assessments/{cycle}:{region}")
     questions = (await entry.send("GET", assessment)).json()["answers"]
@@ -76,13 +78,13 @@ async def report(
 
     coordinator = await access.sign_in(region, Role.COORDINATOR)
     seen = await coordinator.send("GET", f"{assessment}/progress")
-    await coordinator.send("POST", f"{assessment}/minutes", headers={**_key(), "If-Match": seen.headers["etag"]})
+    await coordinator.send("POST", f"{assessment}/minutes", headers={**fresh_key(), "If-Match": seen.headers["etag"]})
 
     responsible = await access.sign_in(region, Role.RESPONSIBLE)
     progress = await responsible.send("GET", f"{assessment}/progress")
     if missing := progress.json()["missing"]:
         raise Refused(f"{region} answered everything, and {assessment}/progress still misses {missing}")
-    headers = {**_key(), "If-Match": progress.headers["etag"]}
+    headers = {**fresh_key(), "If-Match": progress.headers["etag"]}
     if traceparent:
         headers["traceparent"] = traceparent
     sent_at = monotonic()
@@ -90,5 +92,6 @@ async def report(
     return sent_at
 
 
-def _key() -> dict[str, str]:
+def fresh_key() -> dict[str, str]:
+    """A new Idempotency-Key."""
     return {"Idempotency-Key": str(uuid4())}

@@ -117,6 +117,13 @@ def test_the_nation_is_weighted_by_regions_and_held_against_its_aims(log: Consol
     assert "2.79" in text(log)
 
 
+def test_the_way_to_publication_ends_with_what_everybody_sees(log: Console) -> None:
+    score = {"scores": {"self": {"index": {"shown": "4.14"}, "predicate": "Sangat Baik"}}}
+    findings.show_publication(log, [("Sekda", "menyetujui publikasi", "verified")], score)
+    assert "menyetujui publikasi" in text(log)
+    assert "now seen by everybody, not before: self 4.14 Sangat Baik\n" in text(log)
+
+
 def test_pace_is_events_over_seconds_and_percentiles_of_the_waits(log: Console) -> None:
     findings.show_pace(log, Pace(events=200, seconds=4.0, waits=[0.001 * n for n in range(1, 101)], at_once=16))
     assert "50 events per second" in text(log)
