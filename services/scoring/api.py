@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from chassis.auth import CurrentViewer
+from chassis.auth import AnyViewer
 from chassis.conditional import etag, tagged
 from chassis.problem import Problem
 from chassis.problems import problems
@@ -149,7 +149,7 @@ class SummaryOut(BaseModel):
 @router.get("/scores", responses=problems(401, 422, 429, 503))
 async def region_scores(
     region: RegionCode,
-    viewer: CurrentViewer,
+    viewer: AnyViewer,
     scores: ScoreStore,
     directory: Regions,
     request: Request,
@@ -162,7 +162,7 @@ async def region_scores(
 
 @router.get("/scores/{assessment_id}", responses=problems(401, 404, 429, 503))
 async def one_score(
-    assessment_id: str, viewer: CurrentViewer, scores: ScoreStore, request: Request, response: Response
+    assessment_id: str, viewer: AnyViewer, scores: ScoreStore, request: Request, response: Response
 ) -> ScoreOut:
     """The newest score of an assessment, such as spbe-2023:32.11."""
     return _tagged(ScoreOut.of(await scores.of(assessment_id, viewer=viewer)), request, response)
@@ -171,7 +171,7 @@ async def one_score(
 @router.get("/scores/{assessment_id}/history", responses=problems(401, 404, 422, 429, 503))
 async def score_history(
     assessment_id: str,
-    viewer: CurrentViewer,
+    viewer: AnyViewer,
     scores: ScoreStore,
     request: Request,
     response: Response,
@@ -186,7 +186,7 @@ async def score_history(
 async def standings(
     cycle: CycleId,
     kind: Kind,
-    viewer: CurrentViewer,
+    viewer: AnyViewer,
     scores: ScoreStore,
     instruments: InstrumentStore,
     directory: Regions,
@@ -227,7 +227,7 @@ async def standings(
 @router.get("/summaries/{cycle}", responses=problems(401, 404, 422, 429, 503))
 async def summary(
     cycle: CycleId,
-    viewer: CurrentViewer,
+    viewer: AnyViewer,
     scores: ScoreStore,
     instruments: InstrumentStore,
     directory: Regions,

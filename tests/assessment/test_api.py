@@ -293,8 +293,9 @@ async def test_lists_page_by_cursor_and_filter(region_in: RegionIn, tokens: Toke
             break
     assert seen == sorted(seen)
     assert set(seen) >= {region.id for region in regions}
-    own = (await client.get("/assessments", headers=regions[0].headers)).json()
+    own = (await client.get("/assessments", params={"period": 2019}, headers=regions[0].headers)).json()
     assert {item["region"] for item in own["items"]} == {regions[0].code}
+    assert (await client.get("/assessments", params={"period": 2019})).json()["items"] == [], "none is public"
 
 
 async def test_instruments_and_cycles_are_public(assessment: httpx.AsyncClient) -> None:

@@ -156,7 +156,7 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
 
     # Nothing was public so far: not by reads, counts, tags or events.
     await region.score(revision=7)
-    assert await seen_by(region, cast.stranger) == (404, 404, 0)
+    assert await seen_by(region, cast.stranger) == await seen_by(region, {}) == (404, 404, 0)
     assert await seen_by(region, cast.assessor) == (200, 200, 1)
     assert await public_about(kafka, region) == []
 
@@ -169,7 +169,12 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
         "document": "3.2",  # 4 and 5 for the first two
         "interview": "2.8",  # 1 for the second
     }
-    assert await seen_by(region, cast.stranger) == (200, 200, 1)
+    assert await seen_by(region, cast.stranger) == await seen_by(region, {}) == (200, 200, 1)
+    history = await region.scoring.get(f"/scores/{region.id}/history")
+    assert [one["revision"] for one in history.json()["items"]] == [revision], "what went before stays theirs"
+    asked = {"cycle": region.cycle, "kind": "regency"}
+    ranked = (await region.scoring.get("/standings", params=asked)).json()["items"]
+    assert region.code in {row["region"] for row in ranked}
     answer = await region.assessment.get(f"{region.address}/answers/7", headers=cast.stranger)
     assert (answer.json()["level"], answer.json()["fakta"]) == ("2", None)
     whole = (await region.assessment.get(region.address, headers=cast.stranger)).json()

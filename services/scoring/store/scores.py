@@ -48,6 +48,10 @@ class Scores:
                 IndexModel([("region", 1), ("period", -1)], name="region"),
                 IndexModel([("cycle", 1), ("kind", 1), ("order.self", -1), ("_id", 1)], name="standings"),
                 IndexModel(
+                    [(PUBLIC_FLAG, 1), ("cycle", 1), ("kind", 1), ("order.self", -1), ("_id", 1)],
+                    name="public_standings",
+                ),
+                IndexModel(
                     [("cycle", 1), ("province", 1), ("kind", 1), ("order.self", -1), ("_id", 1)],
                     name="province_standings",
                 ),
