@@ -55,6 +55,7 @@ lint: setup ## Style, imports, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m contracts --check
+	$(BIN)/python -m lab.openapi --check
 
 types: setup ## Strict types
 	$(BIN)/pyright --project .
@@ -63,6 +64,7 @@ fmt: setup ## Format, and generate what is generated
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 	$(BIN)/python -m contracts
+	$(BIN)/python -m lab.openapi
 
 lock: setup ## Choose versions anew (releases at least a week old)
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --all-extras pyproject.toml -o requirements.lock

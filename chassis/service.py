@@ -8,12 +8,13 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from faststream.kafka import KafkaBroker
 from prometheus_client import start_http_server
 from pymongo.errors import PyMongoError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from chassis import body, health, problems, ratelimit, telemetry
+from chassis import body, health, openapi, problems, ratelimit, telemetry
 from chassis.auth import Tokens, actor_in
 from chassis.catchup import CatchUp
 from chassis.consumer import Reactions, start_broker, stop_broker
@@ -37,6 +38,7 @@ DATABASE_WAIT_S = 60.0
 """A process that starts before its database waits for so long, then ends with the reason."""
 DEAD_LETTERS_COUNT_S = 5.0
 BESIDE_RETRY_S = 1.0
+CORS_MAX_AGE_S = 600
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,13 @@ def service(
     app = FastAPI(
         title=f"Living Lab: {name}",
         version="1",
+        generate_unique_id_function=openapi.operation_id,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
+    openapi.describe(app)
     problems.install(app)
     app.add_exception_handler(PyMongoError, _database_problem)
     app.include_router(health.routes(lambda: app.state.health))
@@ -177,6 +181,14 @@ def service(
         app.include_router(routes)
     app.add_middleware(body.StrictJson, max_bytes=settings.body_max_bytes, max_depth=settings.body_max_depth)
     app.add_middleware(ratelimit.RateLimit, per_minute=settings.rate_limit_per_minute, actor_in=actor_in)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
+        allow_methods=["GET", "POST", "PUT", "PATCH"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "traceparent"],
+        expose_headers=["ETag", "Idempotent-Replayed", "Location", "Retry-After"],
+        max_age=CORS_MAX_AGE_S,
+    )
     app.add_middleware(Observe, telemetry=watch)
     return app
 

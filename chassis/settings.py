@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """0 takes a free port, which is logged."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    cors_origins: str = ""
+    """Origins whose pages may call this service from a browser, separated by commas. Empty: none."""
     body_max_bytes: Annotated[int, Field(ge=1_024)] = 262_144
     """A larger request is refused (413)."""
     body_max_depth: Annotated[int, Field(ge=2)] = 12

@@ -76,6 +76,21 @@ def notes(
 Starts = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
+# Browsers
+
+
+async def test_pages_of_listed_origins_may_call_and_no_others(notes: Starts) -> None:
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "If-Match, Authorization"}
+    async with notes(cors_origins="https://portal.sumedangkab.go.id, https://portal.example") as client:
+        for origin, allowed in [("https://portal.example", True), ("https://elsewhere.example", False)]:
+            preflight = await client.options("/notes/v1/notes", headers=asked | {"Origin": origin})
+            assert preflight.is_success == allowed
+            for path in ("/notes/v1/notes", "/nothing"):
+                answer = await client.get(path, headers={"Origin": origin})
+                assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+                assert "ETag" in answer.headers["access-control-expose-headers"]
+
+
 # Roles
 
 

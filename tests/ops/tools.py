@@ -27,6 +27,7 @@ OPS = Path(__file__).resolve().parent
 CACHE = Path.home() / ".cache" / "livinglab" / "tools"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"  # later ones want a newer Go than distributions have
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+REDOCLY = "@redocly/cli@2.11.1"
 KUBERNETES = "1.34.0"
 STRIMZI = "1.2.0"
 STRIMZI_CLASSES = {
@@ -66,6 +67,16 @@ def python_tool(name: str) -> Path:
     if not tool.exists():
         raise ToolMissing(f"{name} is missing: install the extra `ops` (make test-ops does)")
     return tool
+
+
+def node_tool(package: str, name: str) -> Path:
+    """A Node program by package and exact version, installed once."""
+    target = CACHE / package.replace("/", "-")
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as prefix:
+            _install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", prefix, package], {})
+            _publish(Path(prefix), target)
+    return target / "node_modules" / ".bin" / name
 
 
 def go_tool(module: str) -> Path:
@@ -171,7 +182,8 @@ def _install(command: list[str], environment: dict[str, str]) -> None:
     shown = " ".join(command)[:200]
     if shutil.which(command[0]) is None:
         raise ToolMissing(
-            f"{command[0]} is missing, needed for: {shown}\nInstall Go 1.25 or later (https://go.dev/dl/)"
+            f"{command[0]} is missing, needed for: {shown}\n"
+            "Install Go 1.25 or later (https://go.dev/dl/) and Node 20 or later (https://nodejs.org/)"
         )
     done = subprocess.run(
         command,

@@ -14,13 +14,13 @@ from services.assessment import catalogue
 router = APIRouter()
 
 
-@router.get("/instruments")
+@router.get("/instruments", responses=problems(401, 429))
 async def list_instruments(_viewer: AnyViewer) -> list[str]:
     """The ids of all instruments."""
     return [instrument.instrument for instrument in catalogue.instruments()]
 
 
-@router.get("/instruments/{instrument_id}", responses=problems(404))
+@router.get("/instruments/{instrument_id}", responses=problems(401, 404, 429))
 async def one_instrument(instrument_id: str, _viewer: AnyViewer, request: Request, response: Response) -> Any:
     """A questionnaire, whole: layers, weights, scale, bands, and the texts of its levels where they are known."""
     found: InstrumentPublished | None = next(
@@ -36,7 +36,7 @@ async def one_instrument(instrument_id: str, _viewer: AnyViewer, request: Reques
     return not_modified(request, tag) or found
 
 
-@router.get("/cycles")
+@router.get("/cycles", responses=problems(401, 429))
 async def list_cycles(_viewer: AnyViewer) -> list[CycleOpened]:
     """All cycles, from the earliest period on; what is unknown of one is null, with the reason."""
     return list(catalogue.cycles())

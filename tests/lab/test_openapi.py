@@ -1,0 +1,46 @@
+"""OpenAPI documents: generated, committed, compared; and true of every operation."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import openapi
+from lab.system import SERVICES
+
+Operation = tuple[str, str, dict[str, Any]]
+
+
+def operations(service: str) -> Iterator[Operation]:
+    document = json.loads((openapi.FOLDER / f"{service}.json").read_bytes())
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_committed_documents_are_what_the_services_serve() -> None:
+    assert [path.name for path in openapi.differing()] == []
+    assert {json.loads(document)["openapi"] for document in openapi.documents().values()} == {"3.1.0"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_operation_has_a_name_of_its_own_and_says_what_it_is_for(service: str) -> None:
+    found = list(operations(service))
+    names = [operation["operationId"] for _, _, operation in found]
+    assert len(set(names)) == len(names)
+    assert all(path.startswith(f"/{service}/v1/") and operation["description"] for path, _, operation in found)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_command_needs_is_said_to_be_needed(service: str) -> None:
+    """They are refused without (400, 428), whatever FastAPI's own document would say."""
+    for path, method, operation in operations(service):
+        headers = {p["name"]: p["required"] for p in operation.get("parameters", ()) if p["in"] == "header"}
+        assert all(headers.values()), (path, headers)
+        assert ("Idempotency-Key" in headers) == (method == "post"), path
+
+
+def test_unknown_arguments_are_refused_and_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert openapi.main(["--dry"]) == 2
+    assert "usage" in capsys.readouterr().err
