@@ -35,6 +35,7 @@ class Cast:
     coordinator: Headers
     ministry: Headers
     assessor: Headers
+    supervisor: Headers
     stranger: Headers
 
     async def post(self, who: Headers, what: str, json: object = None) -> httpx.Response:
@@ -64,6 +65,7 @@ def cast(region: Region, tokens: Tokens) -> Cast:
         coordinator=tokens(region.code, "koordinator-spbe"),
         ministry=tokens("kemenpanrb", "peninjau"),
         assessor=tokens("universitas-x", "asesor-eksternal"),
+        supervisor=tokens("kemendagri", "pembina"),
         stranger=tokens("32.11", "penanggung-jawab"),
     )
 
@@ -121,6 +123,12 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
     assert told(await cast.post(cast.ministry, "assignment", chosen)) == (200, "submitted")
     assert told(await cast.post(cast.assessor, "review")) == (200, "under_review")
     assert told(await cast.post(cast.responsible, "reopening")) == (409, "wrong_status")
+
+    # An assessor reads what was written in support; somebody who only supervises does not.
+    written = (await region.assessment.get(f"{region.address}/answers/1", headers=cast.assessor)).json()
+    assert (written["level"], written["fakta"]) == ("3", "")
+    supervisor = (await region.assessment.get(f"{region.address}/answers/1", headers=cast.supervisor)).json()
+    assert (supervisor["level"], supervisor["fakta"]) == ("3", None)
 
     # Returned once, with reasons that the region reads; corrected, signed, submitted, taken up again.
     reasons = {"reasons": [{"indicator": 7, "text": "Data dukung belum lengkap."}]}

@@ -167,7 +167,8 @@ def _drafts(asked: AnswersIn) -> Mapping[int, tuple[Draft, Expected]]:
 
 def sees_texts(viewer: Viewer, assessment: Assessment) -> bool:
     """Whether the viewer sees what was written in support, not levels alone."""
-    return sees(viewer.reach(Depth.ANSWERS), {"region": assessment.region}, public=None)
+    about = {"region": assessment.region, "assessors": assessment.assessors}
+    return sees(viewer.reach(Depth.ANSWERS), about, public=None)
 
 
 def tag_for(viewer: Viewer, assessment: Assessment, tag: str) -> str:
