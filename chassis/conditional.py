@@ -24,7 +24,14 @@ class PreconditionRequired(Problem):
     detail_id = "GET dahulu, lalu kirim `ETag` yang diterima sebagai `If-Match`."
 
     def __init__(self, field: str = "If-Match") -> None:
-        super().__init__(field=field)
+        if field == "If-Match":
+            super().__init__(field=field)
+        else:  # one of many, each with its own
+            super().__init__(
+                "GET them first, then send the `etag` that each had with its change.",
+                "GET dahulu, lalu kirim `etag` masing-masing bersama perubahannya.",
+                field=field,
+            )
 
 
 class PreconditionMalformed(Problem):

@@ -16,6 +16,8 @@ ASSESSOR = "asesor-simulasi"
 STRANGER = "73.71"
 """A region that may see nothing of another one before its publication: Kota Makassar."""
 JUSTIFIKASI = "Simulasi: dibuat untuk peragaan, bukan hasil reviu."
+ASPECTS = range(1, 9)
+"""Of spbe-2020."""
 PUBLIC_WITHIN_S = 30.0
 POLL_S = 0.1
 
@@ -61,7 +63,9 @@ async def walk(access: Access, assessment_id: str, *, region: str, found: Mappin
         "menutup penilaian dokumen · closes the document stage",
         f"stages/{Stage.DOCUMENT}/closing",
     )
-    report = {"aspects": [{"aspect": 1, "recommendations": ["Reviu kebijakan internal setiap tahun (simulasi)."]}]}
+    said: list[dict[str, Any]] = [{"aspect": aspect} for aspect in ASPECTS]
+    said[0]["recommendations"] = ["Reviu kebijakan internal setiap tahun (simulasi)."]
+    report = {"aspects": said}
     await step("KemenPANRB, tim reviu", ministry, "memverifikasi, satu rekomendasi · verifies", "verification", report)
     await step("Sekda", coordinator, "menyetujui publikasi · consents to publication", "consent")
     if await _seen(stranger, score):

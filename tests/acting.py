@@ -22,9 +22,11 @@ class Tokens:
     issuer: str
     key_path: Path
 
-    def __call__(self, organization: str, *roles: str) -> Headers:
+    def __call__(self, organization: str, *roles: str, subject: str | None = None) -> Headers:
         """The Authorization header of somebody."""
-        token = mint(kept_key(self.key_path), issuer=self.issuer, organization=organization, roles=list(roles))
+        token = mint(
+            kept_key(self.key_path), issuer=self.issuer, organization=organization, roles=list(roles), subject=subject
+        )
         return {"Authorization": f"Bearer {token}"}
 
 

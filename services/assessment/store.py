@@ -17,7 +17,7 @@ from chassis.viewer import Depth, Viewer, filter_of
 from contracts.assessment import CycleOpened, InstrumentPublished, PredicateBasis, Stage, Status
 from services.assessment.domain.answer import Answer
 from services.assessment.domain.assessment import Assessment
-from services.assessment.domain.review import STAGES, Act, AspectReport, Finding, Reason, Recommendation
+from services.assessment.domain.review import STAGES, Act, AspectReport, Assessor, Finding, Reason, Recommendation
 
 PUBLIC_FLAG = "public"
 
@@ -167,7 +167,8 @@ def _course(assessment: Assessment) -> Document:
         "status": assessment.status.value,
         "revision": assessment.revision,
         "closed": [stage.value for stage in assessment.closed],
-        "assessors": list(assessment.assessors),
+        "assessors": [assessor.id for assessor in assessment.assessors],
+        "organizations": [assessor.organization for assessor in assessment.assessors],
         "route": assessment.route,
         "minutes": _act_document(assessment.minutes),
         "consent": _act_document(assessment.consent),
@@ -266,7 +267,7 @@ def _assessment(document: Document) -> Assessment:
             )
         },
         closed=tuple(Stage(stage) for stage in document.get("closed", ())),
-        assessors=tuple(document.get("assessors", ())),
+        assessors=tuple(map(Assessor, document.get("assessors", ()), document.get("organizations", ()))),
         route=document.get("route"),
         minutes=_act(document.get("minutes")),
         consent=_act(document.get("consent")),

@@ -21,7 +21,7 @@ from contracts.roles import Role
 from services.assessment import catalogue
 from services.assessment.domain.answer import Draft
 from services.assessment.domain.assessment import Assessment, Route
-from services.assessment.domain.review import AspectReport, Reason
+from services.assessment.domain.review import AspectReport, Assessor, Reason
 from services.assessment.store import Assessments, Catalogue, Decision
 
 WIB = timezone(timedelta(hours=7), "WIB")
@@ -44,11 +44,19 @@ class AssessmentExists(Problem):
 
 
 class ConflictOfInterest(Problem):
-    """Nobody assesses their own region (Pedoman 3/2024, Bab IV)."""
+    """Nobody assesses their own region (Pedoman 3/2024, Bab IV); those of others compete with it."""
 
-    status, code, title = 422, "conflict_of_interest", "An assessor may not come from the region itself"
-    detail = "Choose an assessor of another organization."
-    detail_id = "Pilih asesor dari instansi lain."
+    status, code, title = 422, "conflict_of_interest", "An assessor may not come from a region"
+    detail = "Choose an assessor of an institution, such as a university, and send its slug."
+    detail_id = "Pilih asesor dari sebuah lembaga, misalnya universitas, dan kirim kode lembaganya."
+
+
+class AssignedTwice(Problem):
+    """One request names an assessor twice."""
+
+    status, code, title = 422, "assigned_twice", "An assessor is named twice in this request"
+    detail = "Send each assessor once."
+    detail_id = "Kirim setiap asesor satu kali."
 
 
 class AnsweredTwice(Problem):
@@ -146,12 +154,21 @@ def _of_the_review_team(viewer: Viewer, _assessment: Assessment) -> bool:
 
 
 def _is_assigned(viewer: Viewer, assessment: Assessment) -> bool:
-    return Role.EXTERNAL_ASSESSOR in viewer.roles and viewer.actor in assessment.assessors
+    chosen = {assessor.id: assessor.organization for assessor in assessment.assessors}
+    known = chosen.get(viewer.actor)
+    return known is not None and viewer.may(Role.EXTERNAL_ASSESSOR, at=known)
 
 
 def reviews(viewer: Viewer, assessment: Assessment) -> bool:
     """Whether the viewer is one of its assessors, or of the ministry's review team."""
     return _is_assigned(viewer, assessment) or _of_the_review_team(viewer, assessment)
+
+
+def _may_return(viewer: Viewer, assessment: Assessment) -> bool:
+    # What the review team has verified, an assessor does not undo.
+    return _of_the_review_team(viewer, assessment) or (
+        _is_assigned(viewer, assessment) and assessment.status is not Status.VERIFIED
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +232,10 @@ async def submit(command: Command) -> Done:
 async def reopen(command: Command) -> Done:
     """Take it back to correct it, until a reviewer takes it up."""
     return await command.run(
-        "reopened", _of_the_region(Role.RESPONSIBLE), Assessment.reopen, event=events.ASSESSMENT_REOPENED
+        "reopened",
+        _of_the_region(Role.RESPONSIBLE),
+        lambda current: current.reopen(cycle=_cycle(current), today=_today()),
+        event=events.ASSESSMENT_REOPENED,
     )
 
 
@@ -231,14 +251,17 @@ async def consent(command: Command) -> Done:
 # Reviewers
 
 
-async def assign(command: Command, assessors: Mapping[str, str], *, route: Route | None, directory: Directory) -> Done:
-    """The ministry chooses the assessors: opaque id → organization. Raises ConflictOfInterest, too."""
+async def assign(command: Command, assessors: Sequence[Assessor], *, route: Route | None, directory: Directory) -> Done:
+    """The ministry chooses the assessors. Raises ConflictOfInterest, AssignedTwice, too."""
 
     def decide(current: Assessment) -> Assessment:
-        region = directory.get(current.region)
-        for position, organization in enumerate(assessors.values()):
-            if organization in (region.code, region.province):
+        seen: set[str] = set()
+        for position, assessor in enumerate(assessors):
+            if directory.find(assessor.organization) is not None:
                 raise ConflictOfInterest(field=f"assessors.{position}.organization")
+            if assessor.id in seen:
+                raise AssignedTwice(field=f"assessors.{position}.assessor")
+            seen.add(assessor.id)
         return current.assign(assessors, route=route, cycle=_cycle(current))
 
     return await command.run("assigned", _of_the_review_team, decide, event=events.ASSESSMENT_ASSIGNED)
@@ -293,7 +316,7 @@ async def give_back(command: Command, reasons: Sequence[Reason]) -> Done:
     """Return it to the region."""
     return await command.run(
         "returned",
-        reviews,
+        _may_return,
         lambda current: current.give_back(reasons, instrument=_instrument(current)),
         event=events.ASSESSMENT_RETURNED,
     )

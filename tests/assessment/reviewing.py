@@ -7,6 +7,7 @@ from contracts.assessment import CycleOpened, Stage
 from services.assessment import catalogue
 from services.assessment.domain.answer import Draft
 from services.assessment.domain.assessment import Assessment
+from services.assessment.domain.review import AspectReport, Recommendation
 
 AT = datetime(2023, 8, 1, 9, tzinfo=UTC)
 TODAY = date(2023, 8, 1)
@@ -32,6 +33,12 @@ def found(
 ) -> Assessment:
     """An assessor's findings."""
     return assessment.find(stage, drafts, instrument=SPBE, cycle=cycle, by="asesor", at=AT, today=today)
+
+
+def reports() -> list[AspectReport]:
+    """On every aspect, one with a recommendation."""
+    first = AspectReport(1, "Kuat.", "", (Recommendation(1, "Pertahankan."),))
+    return [first, *(AspectReport(aspect.number, "", "", ()) for aspect in SPBE.aspects[1:])]
 
 
 def submitted(levels: Mapping[int, str]) -> Assessment:

@@ -141,7 +141,8 @@ async def test_who_sees_more_from_now_on_is_shown_it(region: Region, tokens: Tok
     known = {"If-None-Match": levels.headers["ETag"]}
     assert (await region.assessment.get(address, headers=region.headers | known)).json()["fakta"] is not None
     unchanged = await region.assessment.get(address, headers=pembina | known)
-    assert (unchanged.status_code, unchanged.headers["Vary"]) == (304, "Authorization")
+    assert unchanged.status_code == 304
+    assert "Authorization" in unchanged.headers["Vary"]
 
 
 async def test_a_period_that_no_cycle_can_have_is_refused(region: Region) -> None:

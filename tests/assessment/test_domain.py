@@ -17,8 +17,8 @@ from services.assessment.domain.assessment import (
     Incomplete,
     WrongStatus,
 )
-from services.assessment.domain.review import Act, AspectReport, Reason, Recommendation
-from tests.assessment.reviewing import CYCLE, TODAY, found
+from services.assessment.domain.review import Act, Assessor, Reason
+from tests.assessment.reviewing import CYCLE, TODAY, found, reports
 
 AT = datetime(2023, 8, 1, 9, tzinfo=UTC)
 SPBE = catalogue.instrument("spbe-2020")
@@ -59,7 +59,7 @@ def consent(assessment: Assessment) -> Assessment:
 
 
 def assign(assessment: Assessment) -> Assessment:
-    return assessment.assign(["b", "a"], route=None, cycle=CYCLE)
+    return assessment.assign([Assessor("b", "itb"), Assessor("a", "itb")], route=None, cycle=CYCLE)
 
 
 def find(assessment: Assessment) -> Assessment:
@@ -75,7 +75,11 @@ def give_back(assessment: Assessment) -> Assessment:
 
 
 def verify(assessment: Assessment) -> Assessment:
-    return assessment.verify([AspectReport(1, "Kuat.", "", (Recommendation(1, "Pertahankan."),))], instrument=SPBE)
+    return assessment.verify(reports(), instrument=SPBE)
+
+
+def reopen(assessment: Assessment) -> Assessment:
+    return assessment.reopen(cycle=CYCLE, today=TODAY)
 
 
 Command = Callable[[Assessment], Assessment]
@@ -84,12 +88,12 @@ COMMANDS: dict[Command, tuple[dict[Status, Status], int]] = {
     answer: ({Status.DRAFT: Status.DRAFT, Status.REOPENED: Status.REOPENED, Status.RETURNED: Status.RETURNED}, 0),
     sign: ({Status.DRAFT: Status.DRAFT, Status.REOPENED: Status.REOPENED, Status.RETURNED: Status.RETURNED}, 0),
     submit: (dict.fromkeys((Status.DRAFT, Status.REOPENED, Status.RETURNED), Status.SUBMITTED), 1),
-    Assessment.reopen: ({Status.SUBMITTED: Status.REOPENED}, 1),
-    assign: ({Status.SUBMITTED: Status.SUBMITTED, Status.UNDER_REVIEW: Status.UNDER_REVIEW}, 1),
+    reopen: ({Status.SUBMITTED: Status.REOPENED}, 1),
+    assign: ({status: status for status in set(Status) - {Status.DRAFT, Status.PUBLISHED}}, 1),
     Assessment.take_up: ({Status.SUBMITTED: Status.UNDER_REVIEW}, 0),
     find: ({Status.UNDER_REVIEW: Status.UNDER_REVIEW}, 0),
     close: ({Status.UNDER_REVIEW: Status.UNDER_REVIEW}, 1),
-    give_back: ({Status.UNDER_REVIEW: Status.RETURNED}, 1),
+    give_back: ({Status.UNDER_REVIEW: Status.RETURNED, Status.VERIFIED: Status.RETURNED}, 1),
     verify: ({Status.UNDER_REVIEW: Status.VERIFIED}, 1),
     consent: ({Status.VERIFIED: Status.VERIFIED}, 0),
     Assessment.publish: ({Status.VERIFIED: Status.PUBLISHED}, 1),

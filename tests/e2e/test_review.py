@@ -35,6 +35,7 @@ class Cast:
     coordinator: Headers
     ministry: Headers
     assessor: Headers
+    disguised: Headers
     supervisor: Headers
     stranger: Headers
 
@@ -58,13 +59,15 @@ class Cast:
 
 @pytest.fixture
 def cast(region: Region, tokens: Tokens) -> Cast:
+    assessor = tokens("universitas-x", "asesor-eksternal")
     return Cast(
         region,
         entry=tokens(region.code, "pelaksana-entri-data"),
         responsible=tokens(region.code, "penanggung-jawab"),
         coordinator=tokens(region.code, "koordinator-spbe"),
         ministry=tokens("kemenpanrb", "peninjau"),
-        assessor=tokens("universitas-x", "asesor-eksternal"),
+        assessor=assessor,
+        disguised=tokens(region.code, "operator", "asesor-eksternal", subject=subject_of(assessor)),
         supervisor=tokens("kemendagri", "pembina"),
         stranger=tokens("32.11", "penanggung-jawab"),
     )
@@ -114,13 +117,18 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
 
     # Assigned: never somebody of the region itself; whoever is, sees it from now on.
     assert (await seen_by(region, cast.assessor))[0] == 404
-    subject = assigned_as(cast)
-    own = {"assessors": [{"assessor": subject, "organization": region.code}]}
-    assert told(await cast.post(cast.ministry, "assignment", own)) == (422, "conflict_of_interest")
+    subject = subject_of(cast.assessor)
+    for organization in (region.code, region.code[:2], "73.71"):
+        own = {"assessors": [{"assessor": subject, "organization": organization}]}
+        assert told(await cast.post(cast.ministry, "assignment", own)) == (422, "conflict_of_interest")
+    twice = {"assessors": [{"assessor": subject, "organization": "universitas-x"}] * 2}
+    assert told(await cast.post(cast.ministry, "assignment", twice)) == (422, "assigned_twice")
     one = {"assessors": [{"assessor": subject, "organization": "universitas-x"}]}
     assert told(await cast.post(cast.ministry, "assignment", one)) == (422, "unknown_route")
     chosen = one | {"route": "evaluasi"}
     assert told(await cast.post(cast.ministry, "assignment", chosen)) == (200, "submitted")
+    # The same id with another organization, as the region's own officer might have both roles, is somebody else.
+    assert told(await cast.post(cast.disguised, "review")) == (403, "forbidden")
     assert told(await cast.post(cast.assessor, "review")) == (200, "under_review")
     assert told(await cast.post(cast.responsible, "reopening")) == (409, "wrong_status")
 
@@ -153,9 +161,9 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
     assert told(await cast.post(cast.assessor, "stages/interview/closing")) == (200, "under_review")
 
     # Verified, with numbered recommendations; the two acts are two.
-    found = {
-        "aspects": [{"aspect": 1, "strengths": "Arsitektur ada.", "recommendations": ["Reviu.", "Tindak lanjuti."]}]
-    }
+    first = {"aspect": 1, "strengths": "Arsitektur ada.", "recommendations": ["Reviu.", "Tindak lanjuti."]}
+    assert told(await cast.post(cast.ministry, "verification", {"aspects": [first]})) == (422, "aspects_incomplete")
+    found = {"aspects": [first, *({"aspect": aspect} for aspect in range(2, 9))]}
     assert told(await cast.post(cast.assessor, "verification", found)) == (403, "forbidden")
     assert told(await cast.post(cast.ministry, "verification", found)) == (200, "verified")
     assert told(await cast.post(cast.ministry, "publication")) == (409, "consent_missing")
@@ -180,6 +188,8 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
     assert await seen_by(region, cast.stranger) == await seen_by(region, {}) == (200, 200, 1)
     history = await region.scoring.get(f"/scores/{region.id}/history")
     assert [one["revision"] for one in history.json()["items"]] == [revision], "what went before stays theirs"
+    whole_history = await region.scoring.get(f"/scores/{region.id}/history", headers=cast.assessor)
+    assert [one["revision"] for one in whole_history.json()["items"]] == list(range(revision, 0, -1))
     asked = {"cycle": region.cycle, "kind": "regency"}
     ranked = (await region.scoring.get("/standings", params=asked)).json()["items"]
     assert region.code in {row["region"] for row in ranked}
@@ -198,15 +208,18 @@ async def test_from_a_draft_to_publication(cast: Cast, kafka: Kafka) -> None:
             await asyncio.sleep(0.05)
 
 
-def assigned_as(cast: Cast) -> str:
-    """The assessor's opaque id, which the ministry knows from its own register."""
-    claims = cast.assessor["Authorization"].split(".")[1]
+def subject_of(who: Headers) -> str:
+    """An opaque id, which the ministry knows from its own register."""
+    claims = who["Authorization"].split(".")[1]
     return orjson.loads(urlsafe_b64decode(claims + "=="))["sub"]
 
 
 async def under_review(cast: Cast) -> None:
     """Assigned and taken up."""
-    chosen = {"assessors": [{"assessor": assigned_as(cast), "organization": "universitas-x"}], "route": "evaluasi"}
+    chosen = {
+        "assessors": [{"assessor": subject_of(cast.assessor), "organization": "universitas-x"}],
+        "route": "evaluasi",
+    }
     assert told(await cast.post(cast.ministry, "assignment", chosen)) == (200, "submitted")
     assert told(await cast.post(cast.assessor, "review")) == (200, "under_review")
 
@@ -219,7 +232,7 @@ async def test_a_finding_that_somebody_changed_meanwhile_is_stale(cast: Cast) ->
     await under_review(cast)
     address = f"{region.address}/stages/document"
     seen = (await region.assessment.get(address, headers=cast.assessor)).json()["findings"][0]
-    finding = {"findings": [{"number": 1, "etag": seen["etag"], "level": 4}]}
+    finding = {"findings": [{"number": 1, "etag": seen["etag"], "level": 4, "justifikasi": "Reviu."}]}
     first = await region.assessment.patch(f"{address}/findings", json=finding, headers=cast.assessor)
     again = await region.assessment.patch(f"{address}/findings", json=finding, headers=cast.assessor)
     assert (first.status_code, told(again)) == (200, (412, "stale"))

@@ -167,7 +167,7 @@ def _drafts(asked: AnswersIn) -> Mapping[int, tuple[Draft, Expected]]:
 
 def sees_texts(viewer: Viewer, assessment: Assessment) -> bool:
     """Whether the viewer sees what was written in support, not levels alone."""
-    about = {"region": assessment.region, "assessors": assessment.assessors}
+    about = {"region": assessment.region, "assessors": [assessor.id for assessor in assessment.assessors]}
     return sees(viewer.reach(Depth.ANSWERS), about, public=None)
 
 

@@ -250,7 +250,7 @@ def _shown_whole(assessment: Assessment, viewer: Viewer, directory: Directory) -
     return {
         **_shown(assessment, directory),
         "closed": assessment.closed,
-        "assessors": assessment.assessors,
+        "assessors": [assessor.id for assessor in assessment.assessors],
         "route": assessment.route,
         "minutes": assessment.minutes and asdict(assessment.minutes),
         "consent": assessment.consent and asdict(assessment.consent),

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import Expected, PreconditionRequired, tagged
@@ -29,14 +29,15 @@ from services.assessment.api.answer import (
 from services.assessment.api.command import REFUSALS, Command, Receipt, answered
 from services.assessment.domain.answer import Draft
 from services.assessment.domain.assessment import Assessment, Route
-from services.assessment.domain.review import STAGES, AspectReport, Reason, Recommendation
+from services.assessment.domain.review import AspectReport, Assessor, Reason, Recommendation
 from services.assessment.usecases import finding_tag, whole_tag
 
 router = APIRouter(prefix="/assessments/{assessment_id}")
 
 Regions = Annotated[Directory, provided(Directory)]
-ReviewStage = Annotated[Stage, Path(description="`document`, `interview` or `site_visit`.")]
+ReviewStage = Annotated[Literal["document", "interview", "site_visit"], Path(description="A stage of review.")]
 STAGE = "/stages/{stage}"
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 
 
 class AssessorIn(In):
@@ -79,7 +80,7 @@ class ReasonIn(In):
     """Why it goes back."""
 
     indicator: int | None = Field(None, ge=1, le=999)
-    text: str = Field(min_length=1, max_length=2_000)
+    text: Said
 
 
 class ReturnIn(In):
@@ -94,11 +95,11 @@ class AspectReportIn(In):
     aspect: int
     strengths: Text = ""
     weaknesses: Text = ""
-    recommendations: list[Annotated[str, Field(min_length=1, max_length=2_000)]] = Field([], max_length=20)
+    recommendations: list[Said] = Field([], max_length=20)
 
 
 class VerificationIn(In):
-    """What was found: each aspect at most once."""
+    """What was found: each aspect of the instrument once."""
 
     aspects: list[AspectReportIn] = Field(max_length=50)
 
@@ -140,8 +141,8 @@ class StageOut(BaseModel):
 
 @router.post("/assignment", responses=REFUSALS)
 async def assign(asked: AssignmentIn, command: Command, directory: Regions, response: Response) -> Receipt:
-    """The ministry's review team chooses the assessors; never of the region itself."""
-    chosen = {one.assessor: one.organization for one in asked.assessors}
+    """The ministry's review team chooses the assessors, of institutions: a region's own people never assess."""
+    chosen = [Assessor(one.assessor, one.organization) for one in asked.assessors]
     return answered(await usecases.assign(command, chosen, route=asked.route, directory=directory), response)
 
 
@@ -161,11 +162,11 @@ async def one_stage(
     response: Response,
 ) -> StageOut:
     """A stage's findings. Until it is closed only those who review see it."""
-    found = await assessments.get(assessment_id, viewer=viewer)
-    if stage not in STAGES or not (stage in found.closed or usecases.reviews(viewer, found)):
+    found, wanted = await assessments.get(assessment_id, viewer=viewer), Stage(stage)
+    if not (wanted in found.closed or usecases.reviews(viewer, found)):
         raise NotFound
     return tagged(tag_for(viewer, found, whole_tag(found)), request, response) or StageOut(
-        stage=stage, closed=stage in found.closed, findings=_shown_findings(found, stage, viewer)
+        stage=wanted, closed=wanted in found.closed, findings=_shown_findings(found, wanted, viewer)
     )
 
 
@@ -185,14 +186,15 @@ async def patch_findings(
         if finding.number in drafts:
             raise usecases.AnsweredTwice(field=f"findings.{position}.number")
         drafts[finding.number] = (finding.draft(position), Expected(frozenset({finding.etag})))
-    after = await usecases.find(assessment_id, stage, drafts, viewer=viewer, assessments=assessments)
-    return StageOut(stage=stage, closed=False, findings=_shown_findings(after, stage, viewer, only=drafts.keys()))
+    of = Stage(stage)
+    after = await usecases.find(assessment_id, of, drafts, viewer=viewer, assessments=assessments)
+    return StageOut(stage=of, closed=False, findings=_shown_findings(after, of, viewer, only=drafts.keys()))
 
 
 @router.post(f"{STAGE}/closing", responses=REFUSALS)
 async def close(stage: ReviewStage, command: Command, response: Response) -> Receipt:
     """End a stage. What it did not take up has the level of the stage before."""
-    return answered(await usecases.close(command, stage), response)
+    return answered(await usecases.close(command, Stage(stage)), response)
 
 
 @router.post("/return", responses=REFUSALS)

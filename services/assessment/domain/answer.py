@@ -16,13 +16,13 @@ class UnknownIndicator(Problem):
 
     status, code, title = 404, "unknown_indicator", "There is no such indicator"
 
-    def __init__(self, number: int, highest: int, *, place: str = "") -> None:
+    def __init__(self, number: int, highest: int, *, field: str = "number") -> None:
         super().__init__(
             f"The instrument has indicators 1 to {highest}; {number} is not one of them.",
             f"Instrumen ini memiliki indikator 1 sampai {highest}; {number} bukan salah satunya.",
-            field=f"{place}number",
+            field=field,
         )
-        if place:  # named in a body, not in the address
+        if field != "number":  # named in a body, not in the address
             self.status = 422
 
 
@@ -75,7 +75,7 @@ def checked_levels(drafts: Mapping[int, Draft], instrument: InstrumentPublished)
 def checked_level(text: str, *, number: int, instrument: InstrumentPublished, place: str = "") -> str:
     """The level in its one form (`3.0` is `3`). Raises UnknownIndicator, LevelOffScale, LevelNotWhole."""
     if not 1 <= number <= len(instrument.indicators):
-        raise UnknownIndicator(number, len(instrument.indicators), place=place)
+        raise UnknownIndicator(number, len(instrument.indicators), field=f"{place}number")
     scale = instrument.scale
     level = Decimal(text)
     field = f"{place}level"

@@ -12,13 +12,13 @@ from typing import Literal
 from chassis.problem import Problem
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished, PredicateBasis, Stage, Status
 from services.assessment.domain.answer import Answer, Draft, UnknownIndicator, checked_levels
-from services.assessment.domain.review import MONITORING_STAGES, STAGES, Act, AspectReport, Finding, Reason
+from services.assessment.domain.review import MONITORING_STAGES, STAGES, Act, AspectReport, Assessor, Finding, Reason
 
 Route = Literal["pemantauan", "evaluasi"]
 
 OPEN = frozenset({Status.DRAFT, Status.REOPENED, Status.RETURNED})
 """While the region itself works on it."""
-IN_REVIEW = frozenset({Status.SUBMITTED, Status.UNDER_REVIEW})
+HANDED_OVER = frozenset(Status) - {Status.DRAFT, Status.PUBLISHED}
 
 
 class WrongStatus(Problem):
@@ -75,9 +75,33 @@ class StageClosed(Problem):
 
 
 class StageNotReached(Problem):
-    """A stage before this one is still to be closed, or the route does not have it."""
+    """A stage before this one is still to be closed."""
 
     status, code, title = 409, "stage_not_reached", "This stage is not open"
+
+
+class StageNotOfRoute(Problem):
+    """The route ends with the documents, or this is no stage of review."""
+
+    status, code, title = 409, "stage_not_of_route", "This assessment has no such stage"
+    detail = "GET the assessment: the route pemantauan has the stage document alone."
+    detail_id = "GET penilaian ini: jalur pemantauan hanya memiliki tahap document."
+
+
+class RouteFixed(Problem):
+    """The review has begun on another route."""
+
+    status, code, title = 409, "route_fixed", "The route is not changed during the review"
+    detail = "Leave `route` out to change the assessors alone."
+    detail_id = "Kosongkan `route` bila hanya asesor yang diganti."
+
+
+class JustificationMissing(Problem):
+    """An assessor differs from the level before without saying why."""
+
+    status, code, title = 422, "justification_missing", "Say why the level differs"
+    detail = "Send `justifikasi` with every level that is not that of the stage before."
+    detail_id = "Kirim `justifikasi` untuk setiap tingkat yang berbeda dari tahap sebelumnya."
 
 
 class StageOutOfTime(Problem):
@@ -92,10 +116,10 @@ class UnknownRoute(Problem):
     status, code, title = 422, "unknown_route", "This cycle has no such route"
 
 
-class UnknownAspect(Problem):
-    """The instrument has no such aspect, or it is reported on twice."""
+class AspectsIncomplete(Problem):
+    """An aspect is missing, stands twice, or is not the instrument's."""
 
-    status, code, title = 422, "unknown_aspect", "Report on each aspect of the instrument at most once"
+    status, code, title = 422, "aspects_incomplete", "Report on each aspect of the instrument once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +139,8 @@ class Assessment:
     findings: Mapping[Stage, Mapping[int, Finding]] = field(default_factory=dict[Stage, Mapping[int, Finding]])
     """Of the stages of review. An indicator that a stage did not take up has none, and inherits."""
     closed: tuple[Stage, ...] = ()
-    assessors: tuple[str, ...] = ()
-    """Opaque ids, in order."""
+    assessors: tuple[Assessor, ...] = ()
+    """Ordered by id."""
     route: Route | None = None
     minutes: Act | None = None
     """*Berita Acara Penilaian Mandiri*, signed by the coordinator."""
@@ -179,12 +203,16 @@ class Assessment:
             raise Incomplete(missing)
         if self.minutes is None:
             raise MinutesMissing
-        _must_be_time_for(Stage.SELF, cycle, today)
+        if self.status is not Status.RETURNED:  # that comes back when reviewers send it, whatever the date
+            _must_be_time_for(Stage.SELF, cycle, today)
         return replace(self, status=Status.SUBMITTED, revision=self.revision + 1, reasons=())
 
-    def reopen(self) -> "Assessment":
-        """Take it back to correct it, until a reviewer takes it up. Raises WrongStatus."""
+    def reopen(self, *, cycle: CycleOpened, today: date) -> "Assessment":
+        """Take it back to correct it, until a reviewer takes it up. Raises WrongStatus, StageOutOfTime: it could not
+        be submitted again.
+        """
         self._must_be({Status.SUBMITTED})
+        _must_be_time_for(Stage.SELF, cycle, today)
         return replace(self, status=Status.REOPENED, revision=self.revision + 1)
 
     def consent_to_publication(self, *, by: str, at: datetime) -> "Assessment":
@@ -194,13 +222,20 @@ class Assessment:
 
     # Reviewers
 
-    def assign(self, assessors: Iterable[str], *, route: Route | None, cycle: CycleOpened) -> "Assessment":
-        """Choose who reviews it, in place of who was chosen before. Raises WrongStatus, UnknownRoute."""
-        self._must_be(IN_REVIEW)
+    def assign(self, assessors: Iterable[Assessor], *, route: Route | None, cycle: CycleOpened) -> "Assessment":
+        """Choose who reviews it, in place of who was chosen before; without a route the present one stays.
+
+        Raises WrongStatus, UnknownRoute, RouteFixed.
+        """
+        self._must_be(HANDED_OVER)
+        route = route or self.route
         if cycle.routes is not None and route not in cycle.routes:
             routes = ", ".join(cycle.routes)
             raise UnknownRoute(f"Send one of: {routes}.", f"Kirim salah satu dari: {routes}.", field="route")
-        return replace(self, assessors=tuple(sorted(set(assessors))), route=route, revision=self.revision + 1)
+        if route != self.route and self.status is not Status.SUBMITTED:
+            raise RouteFixed(field="route")
+        chosen = tuple(sorted(assessors, key=lambda assessor: assessor.id))
+        return replace(self, assessors=chosen, route=route, revision=self.revision + 1)
 
     def take_up(self) -> "Assessment":
         """Begin the review: from now on the region cannot reopen it. Raises WrongStatus."""
@@ -218,8 +253,15 @@ class Assessment:
         at: datetime,
         today: date,
     ) -> "Assessment":
-        """Give levels in a stage. Raises as `answer` does, and StageClosed, StageNotReached, StageOutOfTime."""
-        self._must_be_open(stage, cycle, today)
+        """Give levels in a stage. Raises as `answer` does, and JustificationMissing, StageNotOfRoute, StageClosed,
+        StageNotReached, StageOutOfTime.
+        """
+        self._must_be_open(stage)
+        _must_be_time_for(stage, cycle, today)
+        levels, before = checked_levels(drafts, instrument), self.levels(self.closed[-1] if self.closed else Stage.SELF)
+        for number, level in levels.items():
+            if level != before.get(number) and not drafts[number].justifikasi.strip():
+                raise JustificationMissing(field=f"{drafts[number].place}justifikasi")
         changed = {
             number: Finding(
                 level=level,
@@ -230,41 +272,51 @@ class Assessment:
                 at=at,
                 version=self.finding_version(stage, number) + 1,
             )
-            for number, level in checked_levels(drafts, instrument).items()
+            for number, level in levels.items()
         }
         return replace(self, findings={**self.findings, stage: {**self.findings.get(stage, {}), **changed}})
 
     def close(self, stage: Stage, *, cycle: CycleOpened, today: date) -> "Assessment":
-        """What the stage did not take up has the level of the stage before. Raises as `find` does."""
-        self._must_be_open(stage, cycle, today)
+        """What the stage did not take up has the level of the stage before. Not before its first day; but also after
+        its last, or what was found in time could not go on. Raises as `find` does.
+        """
+        self._must_be_open(stage)
+        _must_be_time_for(stage, cycle, today, late_too=True)
         return replace(self, closed=(*self.closed, stage), revision=self.revision + 1)
 
     def give_back(self, reasons: Iterable[Reason], *, instrument: InstrumentPublished) -> "Assessment":
-        """To the region, with reasons. Findings stay to be worked on; stages are to be closed again.
-
-        Raises WrongStatus, UnknownIndicator.
+        """To the region, with reasons. Findings stay to be worked on; stages are to be closed again. What was verified,
+        and a consent to it, are void. Raises WrongStatus, UnknownIndicator.
         """
-        self._must_be({Status.UNDER_REVIEW})
+        self._must_be({Status.UNDER_REVIEW, Status.VERIFIED})
         given = tuple(reasons)
         highest = len(instrument.indicators)
         for position, reason in enumerate(given):
             if reason.indicator is not None and not 1 <= reason.indicator <= highest:
-                raise UnknownIndicator(reason.indicator, highest, place=f"reasons.{position}.")
-        return replace(self, status=Status.RETURNED, revision=self.revision + 1, closed=(), reasons=given)
+                raise UnknownIndicator(reason.indicator, highest, field=f"reasons.{position}.indicator")
+        return replace(
+            self,
+            status=Status.RETURNED,
+            revision=self.revision + 1,
+            closed=(),
+            reasons=given,
+            reports=(),
+            consent=None,
+        )
 
     def verify(self, reports: Iterable[AspectReport], *, instrument: InstrumentPublished) -> "Assessment":
-        """The result is valid; what was found, per aspect. Raises WrongStatus, StageNotReached, UnknownAspect."""
+        """The result is valid; what was found, per aspect. Raises WrongStatus, StageNotReached, AspectsIncomplete."""
         self._must_be({Status.UNDER_REVIEW})
         wanted = (Stage.DOCUMENT, Stage.INTERVIEW) if self.route == "evaluasi" else (Stage.DOCUMENT,)
         if open_still := [stage for stage in wanted if stage not in self.closed]:
             raise _not_reached(open_still[0])
         given = tuple(reports)
-        aspects = [report.aspect for report in given]
-        if len(set(aspects)) < len(aspects) or not set(aspects) <= {a.number for a in instrument.aspects}:
-            highest = max(a.number for a in instrument.aspects)
-            raise UnknownAspect(
-                f"The instrument has aspects 1 to {highest}.",
-                f"Instrumen ini memiliki aspek 1 sampai {highest}.",
+        wanted_aspects = sorted(aspect.number for aspect in instrument.aspects)
+        if sorted(report.aspect for report in given) != wanted_aspects:
+            numbers = ", ".join(map(str, wanted_aspects))
+            raise AspectsIncomplete(
+                f"Send one entry for each of the aspects {numbers}; its texts may be empty.",
+                f"Kirim satu entri untuk tiap aspek {numbers}; teksnya boleh kosong.",
                 field="aspects",
             )
         return replace(self, status=Status.VERIFIED, revision=self.revision + 1, reports=given)
@@ -314,18 +366,21 @@ class Assessment:
             predicate_basis=self.predicate_basis,
             status=self.status,
             levels={stage: self.levels(stage) for stage in (Stage.SELF, *self.closed)},
-            assessors=self.assessors,
+            assessors=tuple(assessor.id for assessor in self.assessors),
         )
 
     def _must_be(self, wanted: Iterable[Status]) -> None:
         if self.status not in wanted:
             raise WrongStatus(self.status, wanted)
 
-    def _must_be_open(self, stage: Stage, cycle: CycleOpened, today: date) -> None:
+    def _must_be_open(self, stage: Stage) -> None:
         self._must_be({Status.UNDER_REVIEW})
-        of_route = MONITORING_STAGES if self.route == "pemantauan" else STAGES
-        if stage not in of_route or (stage is not STAGES[0] and STAGES[0] not in self.closed):
-            raise _not_reached(STAGES[0])
+        if stage not in (MONITORING_STAGES if self.route == "pemantauan" else STAGES):
+            raise StageNotOfRoute(field="stage")
+        # An interview is held in every evaluation; elsewhere a visit may follow the documents.
+        before = STAGES[: STAGES.index(stage)] if self.route == "evaluasi" else STAGES[:1]
+        if open_still := [earlier for earlier in before if earlier is not stage and earlier not in self.closed]:
+            raise _not_reached(open_still[0], field="stage")
         if any(STAGES.index(closed) >= STAGES.index(stage) for closed in self.closed):
             closed = ", ".join(self.closed)
             raise StageClosed(
@@ -333,7 +388,6 @@ class Assessment:
                 f"Sudah ditutup: {closed}. Hasilnya tetap; tahap berikutnya boleh berbeda.",
                 field="stage",
             )
-        _must_be_time_for(stage, cycle, today)
 
 
 def assessment_id(*, region: str, cycle: str) -> str:
@@ -341,19 +395,14 @@ def assessment_id(*, region: str, cycle: str) -> str:
     return f"{cycle}:{region}"
 
 
-def _not_reached(first: Stage) -> StageNotReached:
-    return StageNotReached(
-        f"Close {first} first. The route pemantauan has no interview and no site visit.",
-        f"Tutup {first} dahulu. Jalur pemantauan tidak memiliki interviu dan visitasi.",
-        field="stage",
-    )
+def _not_reached(first: Stage, *, field: str | None = None) -> StageNotReached:
+    return StageNotReached(f"Close {first} first.", f"Tutup tahap {first} dahulu.", field=field)
 
 
-def _must_be_time_for(stage: Stage, cycle: CycleOpened, today: date) -> None:
+def _must_be_time_for(stage: Stage, cycle: CycleOpened, today: date, *, late_too: bool = False) -> None:
     for dates in cycle.stages or ():
-        if dates.stage is stage and not dates.opens <= today <= dates.closes:
+        if dates.stage is stage and not (dates.opens <= today and (late_too or today <= dates.closes)):
             raise StageOutOfTime(
                 f"{stage} is open from {dates.opens} to {dates.closes}; today is {today}.",
                 f"Tahap {stage} dibuka {dates.opens} sampai {dates.closes}; hari ini {today}.",
-                field="stage",
             )

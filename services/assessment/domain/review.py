@@ -12,6 +12,14 @@ MONITORING_STAGES = (Stage.DOCUMENT,)
 
 
 @dataclass(frozen=True, slots=True)
+class Assessor:
+    """An external assessor: opaque id, and the institution that they come from."""
+
+    id: str
+    organization: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """An assessor's own level for an indicator in a stage, with what supports it. `version` counts its changes."""
 

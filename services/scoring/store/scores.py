@@ -72,8 +72,9 @@ class Scores:
 
     async def history(self, assessment: str, *, viewer: Viewer, limit: int) -> list[Document]:
         """All scores of an assessment, the newest first. Raises NotFound as `of` does."""
-        await self.of(assessment, viewer=viewer)
-        found = self._history.find({"$and": [{"assessment": assessment}, _visible(viewer)]}, NOT_SHOWN)
+        # Who sees the assessment now sees what it was; who sees what is public alone, sees what was public.
+        own = sees(viewer.reach(Depth.SCORES), await self.of(assessment, viewer=viewer), public=None)
+        found = self._history.find({"assessment": assessment, **({} if own else {PUBLIC_FLAG: True})}, NOT_SHOWN)
         return await found.sort([("revision", -1), ("rule", -1)]).limit(limit).to_list(None)
 
     async def standings(
