@@ -12,8 +12,8 @@ from chassis.problem import Problem
 from contracts.assessment import AssessmentState, InstrumentPublished, Stage, Status
 from services.assessment import catalogue
 from services.assessment.domain.answer import Draft, LevelNotWhole, LevelOffScale, UnknownIndicator, checked_level
-from services.assessment.domain.assessment import (
-    Assessment,
+from services.assessment.domain.assessment import Assessment
+from services.assessment.domain.refusals import (
     Incomplete,
     WrongStatus,
 )

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from contracts.assessment import CycleOpened, Stage, StageDates, Status
 from services.assessment.domain.answer import Draft, UnknownIndicator
-from services.assessment.domain.assessment import (
+from services.assessment.domain.assessment import Assessment
+from services.assessment.domain.refusals import (
     AspectsIncomplete,
-    Assessment,
     ConsentMissing,
     JustificationMissing,
     MinutesMissing,

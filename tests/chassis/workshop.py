@@ -29,6 +29,7 @@ from chassis.store import Database, Document, keep_first, put_if_newer
 from contracts.events import EventType
 from contracts.fact import Body, Visibility
 from contracts.topics import Topic
+from tests.chassis.kafka import Kafka
 
 AT = datetime(2023, 8, 1, 9, tzinfo=UTC)
 DEADLINE_S = 20.0
@@ -287,3 +288,8 @@ async def letters_in(database: Database, count: int, **where: Any) -> list[Docum
         return await database["dead_letters"].find(where).sort("_id", 1).to_list(None)
 
     return await until(found, lambda letters: len(letters) == count)
+
+
+async def names_praised(kafka: Kafka, facts: Facts) -> Counter[str]:
+    """How often each thing's praise is on its topic."""
+    return Counter((record.key or b"").decode() for record in await kafka.read(facts.praises))
