@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -16,7 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.problem import Problem
 from chassis.problems import respond
 
+CSV = "text/csv"
 RECEIVE_TIMEOUT_S = 20.0
+TABLE_TIMEOUT_S = 60.0
+TABLE_READ_MAX_BYTES = 67_108_864
+"""A table up to so large is read to its end, most of it dropped, so that its sender gets to see what is wrong."""
 READ_AND_DROPPED = 16
 """Times the limit: a body up to so large is read to its end, so that its sender gets to see the refusal."""
 SHOWN_MAX_CHARS = 80
@@ -91,6 +95,8 @@ class StrictJson:
     """ASGI middleware: reads a request's body whole, refuses what is not strict JSON, and replays it unchanged.
 
     A body is judged wherever there is one, whatever the method. Without a body a request passes as it is.
+    `tables`: paths that also take CSV → how many bytes. What is longer arrives cut off after one byte more, so that the
+    operation can say in which line it ends.
     """
 
     def __init__(
@@ -100,11 +106,13 @@ class StrictJson:
         max_bytes: int = 262_144,
         max_depth: int = 12,
         receive_timeout_s: float = RECEIVE_TIMEOUT_S,
+        tables: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._receive_timeout_s = receive_timeout_s
+        self._tables = tables or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge the body, then pass it on."""
@@ -112,11 +120,15 @@ class StrictJson:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        table_max = self._tables.get(scope["path"]) if media_type_of(headers) == CSV else None
         try:
-            body = await self._read(headers, receive)
+            if table_max is None:
+                body = await self._read(headers, receive)
+            else:
+                body = await _cut_off(headers, receive, table_max + 1)
             if body is None:
                 return  # the client left; there is nobody to answer
-            if body:
+            if body and table_max is None:
                 check_media_type(headers)
                 check_json(body, max_depth=self._max_depth)
         except Problem as problem:
@@ -151,6 +163,28 @@ class StrictJson:
             raise TooSlow(headers={"Connection": "close"}) from error
 
 
+async def _cut_off(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
+    """The first `max_bytes` of a table, its rest read and dropped; None when the client left."""
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType
+    read, body = 0, bytearray()
+    try:
+        async with asyncio.timeout(TABLE_TIMEOUT_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                piece: bytes = message.get("body", b"")
+                read += len(piece)
+                if read > TABLE_READ_MAX_BYTES:
+                    raise TooLarge(max_bytes - 1)
+                body += piece[: max_bytes - len(body)]
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError as error:
+        raise TooSlow(headers={"Connection": "close"}) from error
+
+
 def _replay(body: bytes, receive: Receive) -> Receive:
     replayed = False
 
@@ -164,9 +198,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+def media_type_of(headers: Headers) -> str:
+    """Without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def check_media_type(headers: Headers) -> None:
     """Raises UnsupportedMediaType unless the body says it is plain JSON. A charset is ignored, as RFC 8259 has it."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(headers)
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )

@@ -24,7 +24,7 @@ class Problem(Exception):
         detail_id: str | None = None,
         *,
         field: str | None = None,
-        errors: Sequence[Mapping[str, str]] = (),
+        errors: Sequence[Mapping[str, str | int]] = (),
         headers: Mapping[str, str] | None = None,
         **members: object,
     ) -> None:

@@ -31,6 +31,10 @@ class FieldError(BaseModel):
 
     field: str
     """Where: names and positions from the outside in, joined by dots."""
+    line: int | None = None
+    """In a table; the heading is line 1."""
+    column: int | None = None
+    """In a table, from 1."""
     code: str
     """Stable, for programs."""
     message: str

@@ -93,11 +93,12 @@ def service(
     reactions: Reactions | None = None,
     at_start: Sequence[Work] = (),
     beside: Sequence[Work] = (),
+    tables: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
     at_start: done once, before traffic. beside: runs for ever in workers, begun again after a dependency was down. Both
-    get the stores by their types.
+    get the stores by their types. tables: paths that also take CSV → how many bytes.
     """
     telemetry.configure_logs(settings, service=name)
     watch = telemetry.start(settings, service=name)
@@ -179,7 +180,9 @@ def service(
     app.include_router(health.routes(lambda: app.state.health))
     if serves:
         app.include_router(routes)
-    app.add_middleware(body.StrictJson, max_bytes=settings.body_max_bytes, max_depth=settings.body_max_depth)
+    app.add_middleware(
+        body.StrictJson, max_bytes=settings.body_max_bytes, max_depth=settings.body_max_depth, tables=tables
+    )
     app.add_middleware(ratelimit.RateLimit, per_minute=settings.rate_limit_per_minute, actor_in=actor_in)
     app.add_middleware(
         CORSMiddleware,

@@ -70,7 +70,11 @@ ASSESSMENT_PUBLISHED = EventType(
     "Levels and scores are public now.",
 )
 SCORE_RECALCULATED = EventType(
-    "score.recalculated", topics.SCORE, ScoreRecalculated, "scoring", "The scores that follow from one assessment fact."
+    "score.recalculated",
+    topics.SCORE,
+    ScoreRecalculated,
+    "scoring",
+    "The scores that follow from one assessment fact, or a region's official result.",
 )
 
 ALL: tuple[EventType, ...] = (

@@ -32,7 +32,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A topic that nobody archives: it follows from `source`, read by `group` of the service."""
+    """Facts that nobody archives: they follow from `source`, read by `group` of the service."""
 
     topic: Topic
     service: str
@@ -64,8 +64,7 @@ def plan(name: str) -> Plan:
         raise LabError(f"There is no topic {name}. Those there are: {', '.join(t.name for t in topics.ALL)}")
     public = topic is topics.PUBLIC
     projections = tuple(p for p in PROJECTIONS if public or p.topic is topic)
-    derived = {projection.topic.name for projection in PROJECTIONS}
-    archives = {e.publisher for e in events.ALL if (public or e.topic is topic) and e.topic.name not in derived}
+    archives = {event.publisher for event in events.ALL if public or event.topic is topic}
     return Plan(topic, tuple(sorted(archives)), projections)
 
 

@@ -11,8 +11,8 @@ import orjson
 
 from contracts.assessment import PredicateBasis
 from services.assessment import catalogue
-from services.scoring import domain
-from services.scoring.domain import Instrument, Number
+from services.scoring.domain import score as domain
+from services.scoring.domain.score import Instrument, Number
 
 SHOWN_MAX_CHARS = 60
 PLACES_MAX = 30

@@ -4,10 +4,15 @@ from fastapi import FastAPI
 
 from chassis.service import Resources, service
 from chassis.settings import Settings
-from services.scoring import api, consumers, usecases
+from services.scoring import api, consumers
+from services.scoring.api.official import IMPORTS
+from services.scoring.domain.table import CSV_MAX_BYTES
 from services.scoring.store.instruments import Instruments
+from services.scoring.store.official import Official
 from services.scoring.store.projection import Projection
 from services.scoring.store.scores import Scores
+from services.scoring.store.summaries import Summaries
+from services.scoring.usecases import official, score
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -16,12 +21,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         name="scoring",
         routes=api.router,
-        stores=[Instruments, Projection, Scores],
+        stores=[Instruments, Official, Projection, Scores, Summaries],
         reactions=consumers.reactions,
-        beside=[derive_summaries],
+        beside=[derive_summaries, carry_imports],
+        tables={IMPORTS: CSV_MAX_BYTES},
     )
 
 
 async def derive_summaries(resources: Resources) -> None:
     """Summaries follow a second behind the scores."""
-    await usecases.derive_summaries(resources[Projection])
+    await score.derive_summaries(resources[Summaries])
+
+
+async def carry_imports(resources: Resources) -> None:
+    """What KemenPANRB imported reaches every region."""
+    await official.carry_imports(resources[Official], resources[Instruments])

@@ -9,9 +9,9 @@ from chassis.records import Fact
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
 from contracts.regions import Directory
-from services.scoring import usecases
 from services.scoring.store.instruments import Instruments
 from services.scoring.store.projection import Projection
+from services.scoring.usecases import score as usecases
 
 reactions = Reactions()
 

@@ -27,7 +27,7 @@ from contracts.fact import Envelope, envelope_of, fact_id
 from contracts.regions import Directory
 from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
-from services.scoring.domain import RULE, Instrument, scores
+from services.scoring.domain.score import RULE, Instrument, scores
 
 Document = dict[str, Any]
 BATCH_MAX_RECORDS = 500

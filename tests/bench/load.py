@@ -15,7 +15,7 @@ from contracts import events, topics
 from contracts.assessment import AssessmentState, PredicateBasis, Stage, Status
 from contracts.fact import Visibility, fact_id
 from services.assessment import catalogue
-from services.scoring.domain import RULE, Instrument, scores
+from services.scoring.domain.score import RULE, Instrument, scores
 
 INSTRUMENT, CYCLE, PERIOD = "spbe-2020", "spbe-2023", 2023
 INDICATORS = 47

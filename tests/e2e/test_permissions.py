@@ -80,7 +80,17 @@ SCORING: dict[str, str] = {
     "GET /scores/{assessment_id}":         "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
     "GET /scores/{assessment_id}/history": "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
     "GET /standings":                      "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /summaries/{cycle}":              "404  404  404  404  404  404  404  404  404  404  404  200  200  404  404",
+    "GET /summaries/{cycle}":              "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /summaries/{cycle}/missing":      "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /leaders/{cycle}":                "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /regions/{region}":               "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /comparison":                     "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /exports/{cycle}.csv":            "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /exports/{cycle}.jsonl":          "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /exports/{cycle}.csv-metadata.json":
+                                           "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "POST /official/imports":              "401  403  403  403  403  403  403  403  403  403  403  403  200  403  403",
+    "GET /official/imports/{import_id}":   "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
 }  # fmt: skip
 # Lists answer everybody, each with what they may see: who finds the assessment among it?
 LISTED = {
@@ -97,6 +107,7 @@ BODIES: dict[str, Any] = {
     },
     "POST /assessments/{assessment_id}/return": {"reasons": [{"text": "Lengkapi."}]},
     "POST /assessments/{assessment_id}/verification": {"aspects": []},
+    "POST /official/imports": [{"kode": "32.11", "tahun": 2020, "nilai": {"indeks": 3.5}}],
 }
 
 
@@ -127,7 +138,15 @@ def headers_of(person: str, subject: Region, tokens: Tokens) -> dict[str, str]:
 
 async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str) -> httpx.Response:
     method, template = operation.split()
-    path = template.format(instrument_id="spbe-2020", assessment_id=of, number=1, cycle="spbe-2020", stage="document")
+    path = template.format(
+        instrument_id="spbe-2020",
+        assessment_id=of,
+        number=1,
+        cycle="spbe-2020",
+        stage="document",
+        region="32.11",
+        import_id="none",
+    )
     body = BODIES.get(operation)
     if operation == "POST /assessments":
         cycle, _, region = of.partition(":")
@@ -135,6 +154,15 @@ async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str]
     params = {
         "GET /scores": {"region": of.partition(":")[2]},
         "GET /standings": {"cycle": "spbe-2020", "kind": "regency"},
+        "GET /summaries/{cycle}/missing": {"kind": "regency"},
+        "GET /leaders/{cycle}": {"kind": "regency"},
+        "GET /comparison": {"cycle": "spbe-2020", "region": "32.11"},
+        "POST /official/imports": {
+            "cycle": "spbe-2020",
+            "decree": "Keputusan simulasi",
+            "decree_date": "2021-01-04",
+            "dry_run": True,
+        },
     }
     sent = headers | ({} if method == "GET" else key() | {"If-Match": '"x"'})
     return await client.request(method, path, params=params.get(operation), json=body, headers=sent)

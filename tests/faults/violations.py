@@ -17,7 +17,7 @@ from contracts.fact import fact_id
 from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
 from services.scoring import consumers
-from services.scoring.domain import RULE, Instrument, scores
+from services.scoring.domain.score import RULE, Instrument, scores
 from tests.faults.ground import Ground
 from tests.faults.portal import Ledger
 from tests.faults.topicreader import Record, lag, read_whole

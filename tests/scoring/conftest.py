@@ -6,7 +6,7 @@ from chassis.settings import Settings
 from chassis.store import Database
 from contracts.events import INSTRUMENT_PUBLISHED
 from services.assessment import catalogue
-from services.scoring import usecases
+from services.scoring.usecases import score as usecases
 from tests.scoring.desk import Desk, Furnish, read
 
 

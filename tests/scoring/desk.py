@@ -20,10 +20,11 @@ from contracts.assessment import AssessmentState, Stage
 from contracts.events import ASSESSMENT_REOPENED, ASSESSMENT_SUBMITTED, EventType
 from contracts.fact import Body, Visibility
 from contracts.regions import Directory
-from services.scoring import usecases
 from services.scoring.store.instruments import Instruments
 from services.scoring.store.projection import Projection
 from services.scoring.store.scores import Scores
+from services.scoring.store.summaries import Summaries
+from services.scoring.usecases import score as usecases
 
 B = TypeVar("B", bound=Body)
 
@@ -48,6 +49,7 @@ class Desk:
     database: Database
     scores: Scores
     projection: Projection
+    summaries: Summaries
     instruments: Instruments
     letters: DeadLetters
     directory: Directory
@@ -58,10 +60,11 @@ class Desk:
         """With stores of its own on a database that others may share."""
         watch = telemetry.start(settings.model_copy(update={"otel_exporter_otlp_endpoint": None}), service="test")
         parts = Parts(database, Producer(settings, service="test"), Epochs(database), watch, Directory.load())
-        scores, projection, instruments = Scores(parts), Projection(parts), Instruments(parts)
+        scores, projection, summaries = Scores(parts), Projection(parts), Summaries(parts)
         await scores.prepare()
-        await projection.prepare()
-        return cls(database, scores, projection, instruments, DeadLetters(database, watch.metrics), parts.directory)
+        await summaries.prepare()
+        letters = DeadLetters(database, watch.metrics)
+        return cls(database, scores, projection, summaries, Instruments(parts), letters, parts.directory)
 
     async def score(self, *facts: Fact[AssessmentState]) -> None:
         """One batch."""

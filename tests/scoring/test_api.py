@@ -150,17 +150,18 @@ async def test_summaries_of_nation_province_and_group_are_exact(
         assert found["kinds"]["city"]["predicates"] == {"Memuaskan": 1}
     # 32.04, 32.05, 32.10 and 32.11 are of the nine of 12 Jul 2023; Kota Bandung (32.73) is not.
     group = await summary(nation, until=4, group="jabar-2023")
-    assert group["kinds"].keys() == {"regency"}
+    assert {kind for kind, part in group["kinds"].items() if part["count"]} == {"regency"}
+    assert (group["all"]["count"], group["all"]["missing"]) == (4, 5)
 
 
-async def test_a_province_sees_its_own_summary_only(
+async def test_a_province_sees_all_of_its_own_and_of_others_what_is_public(
     west_java: Sequence[Region], summary: Summary, scoring: httpx.AsyncClient, tokens: Tokens
 ) -> None:
     province = tokens("32", "pembina")
     assert (await summary(province, until=5, province="32"))["kinds"]["regency"]["count"] == 4
     for scope in ({}, {"province": "33"}):
-        refused = await scoring.get(f"/summaries/{CYCLE}", params=scope, headers=province)
-        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+        public = (await scoring.get(f"/summaries/{CYCLE}", params=scope, headers=province)).json()
+        assert (public["audience"], public["all"]["count"], public["as_of"]) == ("public", 0, None)
 
 
 async def test_history_keeps_every_revision_and_the_view_the_newest(region: Region) -> None:

@@ -15,7 +15,7 @@ from chassis.store import Document, connect
 from contracts.assessment import AssessmentState, Stage
 from contracts.events import INSTRUMENT_PUBLISHED
 from services.assessment import catalogue
-from services.scoring import usecases
+from services.scoring.usecases import score as usecases
 from tests.scoring.desk import Desk, Furnish, read, state, told
 
 pytestmark = pytest.mark.real
@@ -90,7 +90,7 @@ async def test_any_order_repetition_and_delay_in_two_workers_converges(
     # And anyhow.
     one, other = await furnish(), await furnish()
     desks = (quiet, one, other)
-    deriving = [asyncio.create_task(usecases.derive_summaries(desk.projection)) for desk in desks]
+    deriving = [asyncio.create_task(usecases.derive_summaries(desk.summaries)) for desk in desks]
     shares = [chance.sample(facts, len(facts)), chance.sample(facts, len(facts) * 2 // 3)]
     for share in shares:
         share += chance.choices(facts, k=20)

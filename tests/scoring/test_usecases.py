@@ -13,8 +13,8 @@ from contracts.events import CYCLE_OPENED, INSTRUMENT_PUBLISHED, SCORE_RECALCULA
 from contracts.fact import fact_id
 from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
-from services.scoring import usecases
-from services.scoring.domain import RULE
+from services.scoring.domain.score import RULE
+from services.scoring.usecases import score as usecases
 from tests.scoring.desk import BEGUN, Desk, Furnish, every, read, state, told
 
 pytestmark = pytest.mark.real
@@ -151,18 +151,19 @@ async def test_a_flood_of_facts_raises_one_mark_and_nothing_is_counted_meanwhile
     for revision in range(1, 11):
         await desk.score(*(told(state(code, levels=every(3)), revision=revision) for code in codes))
     (mark,) = (await desk.everything())["summaries"]
-    assert (mark["_id"], mark["raised"], "groups" in mark) == ("spbe-2023/32", 50, False)
+    assert (mark["_id"], mark["raised"], "parts" in mark) == ("spbe-2023/32", 50, False)
 
 
 async def test_summaries_follow_corrections_and_forget_who_has_no_index_any_more(desk: Desk) -> None:
-    deriving = asyncio.create_task(usecases.derive_summaries(desk.projection))
+    deriving = asyncio.create_task(usecases.derive_summaries(desk.summaries))
 
     async def settled() -> dict[str, dict[str, int]]:
         async with asyncio.timeout(20):
             while await desk.unsettled():
                 await asyncio.sleep(0.02)
         (nation,) = await desk.database["nations"].find().to_list(None)
-        return {kind: dict(part["shown"]) for kind, part in nation["parts"].items()}
+        kinds = nation["parts"].get("self", {}).get("supervised", {})
+        return {kind: dict(part["shown"]) for kind, part in kinds.items()}
 
     await desk.score(told(state("32.11", levels=every(3))), told(state("32", levels=every(4))))
     await desk.score(told(state("31", levels=every(5))))

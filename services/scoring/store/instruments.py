@@ -4,7 +4,7 @@ from chassis.intake import UnknownReference
 from chassis.service import Parts
 from contracts import topics
 from contracts.assessment import CycleOpened, InstrumentPublished
-from services.scoring.domain import Instrument
+from services.scoring.domain.score import Instrument
 
 
 class Instruments:

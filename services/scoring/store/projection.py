@@ -1,34 +1,21 @@
-"""What the worker makes of facts: history, the newest of each assessment, summaries, copies of instruments."""
+"""What the worker makes of facts: history, the newest score of each assessment, copies of instruments and cycles."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import orjson
 from bson.decimal128 import Decimal128
-from pymongo import IndexModel
 
 from chassis.records import Fact, OutgoingFact
 from chassis.service import Parts
-from chassis.store import (
-    Document,
-    aggregate,
-    claim_due,
-    clear_mark,
-    ensure_indexes,
-    keep_first,
-    put_if_newer,
-    raise_marks,
-)
+from chassis.store import Collection, Document, keep_first, put_if_newer, raise_marks
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
 from contracts.fact import Visibility
 from contracts.regions import Region
-from services.scoring.store.scores import PUBLIC_FLAG, parts_of
+from services.scoring.store.scores import NO_LEVEL, PUBLIC_FLAG
 
-SUMMARY_LEASE_S = 30.0
-NATION_LEASE_S = 2.0
-"""Also the pause until a nation's summary is derived again while provinces under it are still to be derived."""
 _WITHOUT_TEXTS: Mapping[str, Any] = {
     "question_id": None,
     "description_id": None,
@@ -39,7 +26,7 @@ _WITHOUT_TEXTS: Mapping[str, Any] = {
 
 
 class Projection:
-    """Every score there ever was (`history`), the newest of each assessment (`current`), and summaries of these."""
+    """Every score there ever was (`history`), the newest of each assessment (`current`), and marks for summaries."""
 
     def __init__(self, parts: Parts) -> None:
         self._instruments = parts.collection("instruments")
@@ -47,15 +34,9 @@ class Projection:
         self._history = parts.collection("history")
         self._current = parts.collection("current")
         self._summaries = parts.collection("summaries")
-        self._nations = parts.collection("nations")
 
     async def prepare(self) -> None:
-        """Indexes for summaries that are due, and for the provinces of a nation."""
-        await ensure_indexes(
-            self._summaries,
-            [IndexModel("due_at", name="due", sparse=True), IndexModel([("cycle", 1), ("province", 1)], name="cycle")],
-        )
-        await ensure_indexes(self._nations, [IndexModel("due_at", name="due", sparse=True)])
+        """Whoever reads makes the indexes."""
 
     async def keep_instrument(self, published: InstrumentPublished, *, digest: str) -> bool:
         """Keep an instrument; False when another one has its id."""
@@ -83,89 +64,21 @@ class Projection:
         if forks:
             return sorted({fork["assessment"] for fork in forks})
         await put_if_newer(self._current, documents)
-        scopes = [
-            (f"{d['cycle']}/{d['province']}", {"cycle": d["cycle"], "province": d["province"]}) for d in documents
-        ]
-        await raise_marks(self._summaries, Counter(name for name, _ in scopes), dict(scopes))
+        await raise_summaries(self._summaries, documents)
         return []
 
-    async def derive_province(self) -> bool:
-        """Count the regions of a province and cycle that is due, once, whatever number of facts raised its mark.
 
-        Returns whether one was due. The nation's mark is raised before the province's is cleared: whoever dies between
-        them does both again.
-        """
-        claimed = await claim_due(self._summaries, {"raised": {"$gt": 0}}, lease_s=SUMMARY_LEASE_S)
-        if claimed is None:
-            return False
-        cycle = claimed["cycle"]
-        scope = {"cycle": cycle, "province": claimed["province"], "scores.self.index": {"$exists": True}}
-        counted = await aggregate(
-            self._current,
-            [
-                {"$match": scope},
-                {
-                    "$group": {
-                        "_id": {
-                            "kind": "$kind",
-                            "shown": "$scores.self.index.shown",
-                            "predicate": "$scores.self.predicate",
-                        },
-                        "count": {"$sum": 1},
-                        "total": {"$sum": "$order.self"},
-                        "as_of": {"$max": "$time"},
-                    }
-                },
-                {"$sort": {"_id": 1}},
-            ],
-        )
-        groups = [
-            {**group["_id"], "count": group["count"], "total": Decimal128(str(group["total"]))} for group in counted
-        ]
-        as_of = max((group["as_of"] for group in counted), default=None)
-        await raise_marks(self._nations, {cycle: 1}, {cycle: {}})
-        await clear_mark(self._summaries, claimed, {"groups": groups, "parts": parts_of(groups), "as_of": as_of})
-        return True
-
-    async def derive_nation(self) -> bool:
-        """Merge the provinces' histograms of a cycle that is due; returns whether one was due.
-
-        At write and not at read: 38 full histograms take 50 times as long to read as the one that they add up to.
-        """
-        claimed = await claim_due(self._nations, {"raised": {"$gt": 0}}, lease_s=NATION_LEASE_S)
-        if claimed is None:
-            return False
-        cycle = claimed["_id"]
-        # Asked before anything is counted: a province that is clear here is counted with what cleared it.
-        unsettled = await self._summaries.find_one({"cycle": cycle, "raised": {"$gt": 0}}, {"_id": 1})
-        same = {"kind": "$groups.kind", "shown": "$groups.shown", "predicate": "$groups.predicate"}
-        merged = await aggregate(
-            self._summaries,
-            [
-                {"$match": {"cycle": cycle}},
-                {"$unwind": "$groups"},
-                {
-                    "$group": {
-                        "_id": same,
-                        "count": {"$sum": "$groups.count"},
-                        "total": {"$sum": "$groups.total"},
-                        "as_of": {"$max": "$as_of"},
-                    }
-                },
-                {"$sort": {"_id": 1}},
-            ],
-        )
-        parts = parts_of([{**group["_id"], "count": group["count"], "total": group["total"]} for group in merged])
-        result = {"parts": parts, "as_of": max((group["as_of"] for group in merged), default=None)}
-        if unsettled:  # it stays claimed, and comes up again when the lease is over
-            await self._nations.update_one({"_id": cycle, "claim": claimed["claim"]}, {"$set": result})
-        else:
-            await clear_mark(self._nations, claimed, result)
-        return True
+async def raise_summaries(summaries: Collection, written: Iterable[Document]) -> None:
+    """Mark the summary of each province and cycle that these scores belong to, newer or not."""
+    scopes = [(f"{d['cycle']}/{d['province']}", {"cycle": d["cycle"], "province": d["province"]}) for d in written]
+    await raise_marks(summaries, Counter(name for name, _ in scopes), dict(scopes))
 
 
 def _document(fact: Fact[AssessmentState], follows: OutgoingFact, region: Region) -> Document:
-    """What is stored of a score: what is published. No time but the fact's own, so that a repeat is the same bytes."""
+    """What is stored of a score: what is published, and the levels that it follows from.
+
+    No time but the fact's own, so that a repeat is the same bytes.
+    """
     published: dict[str, Any] = orjson.loads(follows.value)
     scores: dict[str, Any] = published["scores"]
     return {
@@ -186,10 +99,17 @@ def _document(fact: Fact[AssessmentState], follows: OutgoingFact, region: Region
         "assessors": list(fact.body.assessors),
         PUBLIC_FLAG: fact.envelope.visibility is Visibility.PUBLIC,
         "scores": scores,
-        "order": {stage: _order(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
+        "levels": {stage.value: _in_a_line(levels) for stage, levels in fact.body.levels.items()},
+        "order": {stage: order_of(score["index"]["value"]) for stage, score in scores.items() if "index" in score},
     }
 
 
+def _in_a_line(levels: Mapping[int, str]) -> str:
+    # As a document 47 levels take ten times the room, and the time to write it.
+    return " ".join([levels.get(number, NO_LEVEL) for number in range(1, max(levels, default=0) + 1)])
+
+
 @lru_cache(8_192)
-def _order(value: str) -> Decimal128:
+def order_of(value: str) -> Decimal128:
+    """An exact index as standings are sorted by it."""
     return Decimal128(value)

@@ -15,7 +15,7 @@ from operator import mul
 from contracts.assessment import AssessmentState, InstrumentPublished, PredicateBasis, Stage
 from contracts.scoring import Figure, Incomplete, Score
 
-RULE = 1
+RULE = 2
 """Raised whenever the same levels would give other bytes, by arithmetic or by shape: a re-scoring is a new fact."""
 
 PLACES = 10

@@ -1,0 +1,298 @@
+"""The nation, a province, a kind or a group in figures: against the aims, with what is missing, and who leads."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from fractions import Fraction
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
+
+from chassis.auth import AnyViewer
+from chassis.conditional import told
+from chassis.problem import Problem
+from chassis.problems import problems
+from contracts.assessment import Aim
+from contracts.regions import Kind
+from contracts.scoring import Basis, Figure
+from services.scoring.api.parameters import (
+    BasisIn,
+    CyclePath,
+    GroupIn,
+    InstrumentStore,
+    Limit,
+    ProvinceIn,
+    Regions,
+    ScoreStore,
+)
+from services.scoring.domain.score import figure
+from services.scoring.domain.summary import LEADERS_KEPT, Audience, Part, Ranking
+from services.scoring.usecases import read
+
+router = APIRouter()
+
+KindIn = Annotated[Kind, Query(description="Regions of one kind.", examples=["regency"])]
+
+
+class UnknownIndicator(Problem):
+    """The cycle's instrument has no such indicator."""
+
+    status, code, title = 422, "unknown_indicator", "There is no such indicator"
+    detail = "GET /assessment/v1/instruments shows the indicators of each instrument by number."
+    detail_id = "GET /assessment/v1/instruments memuat indikator setiap instrumen menurut nomornya."
+
+
+class PartOut(BaseModel):
+    """The regions of one kind in a scope, or of all. `mean` is of the exact indices, `median` of those shown."""
+
+    count: int
+    missing: int
+    """Governments without an index that counts here; never averaged in. They are listed by `…/missing`."""
+    mean: Figure | None
+    median: Figure | None
+    predicates: dict[str, int]
+    histogram: dict[str, int]
+    """Index as shown → how many."""
+
+    @classmethod
+    def of(cls, part: Part, *, expected: int) -> "PartOut":
+        """From what was merged."""
+        return cls(
+            count=part.count,
+            missing=max(0, expected - part.count),
+            mean=None if part.mean is None else figure(part.mean),
+            median=None if part.median is None else figure(part.median),
+            predicates=dict(part.predicates),
+            histogram=dict(sorted(part.shown.items())),
+        )
+
+
+class AimOut(BaseModel):
+    """What the nation set out to reach, and how far this scope is: an index, or a share in percent."""
+
+    about: str
+    kind: str | None
+    predicate: str | None
+    value: str
+    due_year: int
+    source: str
+    reached: Figure | None
+    """Null where nobody has an index yet."""
+    met: bool | None
+
+
+class AverageOut(BaseModel):
+    """An average as KemenPANRB published it: it need not be the mean of the published results."""
+
+    kind: Kind | None
+    index: str
+    decree: str
+    decree_date: date
+
+
+class SummaryOut(BaseModel):
+    """A scope's summary on one basis, a second or so behind: see `as_of`."""
+
+    cycle: str
+    scope: str
+    basis: Basis
+    audience: Audience
+    """`supervised`: of all regions, because you may see each of them; `public`: of what is public."""
+    as_of: datetime | None
+    all: PartOut
+    kinds: dict[Kind, PartOut]
+    aims: list[AimOut]
+    published_averages: list[AverageOut]
+    """Of the nation, on the basis `official`."""
+
+
+class LeaderOut(BaseModel):
+    """A region that leads: by its level, then by its index."""
+
+    region: str
+    name: str | None
+    level: str
+    index: str
+
+
+class IndicatorOut(BaseModel):
+    """An indicator among the regions of a kind: `count` of `of` are at the asked level or above."""
+
+    indicator: int
+    count: int
+    of: int
+    levels: dict[str, int]
+    leaders: list[LeaderOut]
+
+
+class LeadersOut(BaseModel):
+    """Who leads in each indicator of a cycle's instrument."""
+
+    cycle: str
+    scope: str
+    kind: Kind
+    basis: Basis
+    audience: Audience
+    as_of: datetime | None
+    at_least: int
+    items: list[IndicatorOut]
+
+
+class MissingRegionOut(BaseModel):
+    """A government without an index that you may see."""
+
+    region: str
+    name: str
+
+
+class MissingOut(BaseModel):
+    """A page of them, by code; it may hold fewer than asked for, and `next` is null on the last one."""
+
+    cycle: str
+    scope: str
+    kind: Kind
+    basis: Basis
+    items: list[MissingRegionOut]
+    next: str | None
+
+
+@router.get("/summaries/{cycle}", responses=problems(401, 422, 429, 503))
+async def summary(
+    cycle: CyclePath,
+    viewer: AnyViewer,
+    scores: ScoreStore,
+    instruments: InstrumentStore,
+    directory: Regions,
+    request: Request,
+    basis: BasisIn = Basis.SELF,
+    province: ProvinceIn = None,
+    group: GroupIn = None,
+) -> SummaryOut:
+    """Mean, median, distribution, and share at each predicate against the aims: the nation, a province or a group."""
+    opened = await read.opened(cycle, instruments=instruments)
+    instrument = await instruments.get(opened.instrument)
+    scope = read.scope_of(directory, province=province, group=group)
+    found = await scores.summary(scope, cycle=cycle, basis=basis, viewer=viewer)
+    expected = {kind: len(codes) for kind, codes in read.expected_of(scope, directory).items()}
+    whole = Part.of_all(found.parts.values())
+    bands = [name for name, _ in instrument.bands]
+    national = basis is Basis.OFFICIAL and scope.name == "nation"
+    averages = await scores.averages(cycle) if national else []
+    return told(
+        SummaryOut(
+            cycle=cycle,
+            scope=scope.name,
+            basis=basis,
+            audience=found.audience,
+            as_of=found.as_of,
+            all=PartOut.of(whole, expected=sum(expected.values())),
+            kinds={
+                kind: PartOut.of(found.parts.get(kind, Part()), expected=expected[kind])
+                for kind in Kind
+                if expected[kind] or kind in found.parts
+            },
+            aims=[_aim(aim, {None: whole, **found.parts}, bands) for aim in opened.aims or ()],
+            published_averages=[AverageOut.model_validate(average) for average in averages],
+        ),
+        request,
+    )
+
+
+@router.get("/summaries/{cycle}/missing", responses=problems(401, 422, 429, 503))
+async def missing(
+    cycle: CyclePath,
+    kind: KindIn,
+    viewer: AnyViewer,
+    scores: ScoreStore,
+    instruments: InstrumentStore,
+    directory: Regions,
+    request: Request,
+    basis: BasisIn = Basis.SELF,
+    province: ProvinceIn = None,
+    group: GroupIn = None,
+    cursor: Annotated[str | None, Query(max_length=16, description="`next` of the page before.")] = None,
+    limit: Limit = 50,
+) -> MissingOut:
+    """The governments of one kind that the summary of the same scope and basis misses, by code."""
+    opened = await read.opened(cycle, instruments=instruments)
+    scope = read.scope_of(directory, province=province, group=group)
+    found, following = await read.missing(
+        scope,
+        cycle=opened,
+        basis=basis,
+        kind=kind,
+        after=cursor,
+        limit=limit,
+        scores=scores,
+        directory=directory,
+        viewer=viewer,
+    )
+    items = [MissingRegionOut(region=region.code, name=region.name) for region in found]
+    out = MissingOut(cycle=cycle, scope=scope.name, kind=kind, basis=basis, items=items, next=following)
+    return told(out, request)
+
+
+@router.get("/leaders/{cycle}", responses=problems(401, 422, 429, 503))
+async def leaders(
+    cycle: CyclePath,
+    kind: KindIn,
+    viewer: AnyViewer,
+    scores: ScoreStore,
+    instruments: InstrumentStore,
+    directory: Regions,
+    request: Request,
+    basis: BasisIn = Basis.SELF,
+    province: ProvinceIn = None,
+    group: GroupIn = None,
+    indicator: Annotated[int | None, Query(ge=1, le=999, description="Only this one.")] = None,
+    at_least: Annotated[int, Query(ge=0, le=10, description="The level that `count` counts from.")] = 4,
+    limit: Annotated[int, Query(ge=0, le=LEADERS_KEPT, description="Leaders per indicator.")] = 3,
+) -> LeadersOut:
+    """Per indicator: "X of Y at 4 or above", and the regions to learn from."""
+    opened = await read.opened(cycle, instruments=instruments)
+    instrument = await instruments.get(opened.instrument)
+    if indicator is not None and indicator not in instrument.numbers:
+        raise UnknownIndicator(field="indicator")
+    scope = read.scope_of(directory, province=province, group=group)
+    found = await scores.leaders(scope, cycle=cycle, basis=basis, kind=kind, viewer=viewer)
+    wanted = sorted(instrument.numbers) if indicator is None else [indicator]
+
+    def shown(number: int, ranking: Ranking) -> IndicatorOut:
+        first = [
+            LeaderOut(
+                region=one.region,
+                name=region.name if (region := directory.find(one.region)) else None,
+                level=one.level,
+                index=one.shown,
+            )
+            for one in ranking.leaders[:limit]
+        ]
+        count = ranking.at_least(at_least)
+        levels = dict(sorted(ranking.levels.items()))
+        return IndicatorOut(indicator=number, count=count, of=ranking.count, levels=levels, leaders=first)
+
+    return told(
+        LeadersOut(
+            cycle=cycle,
+            scope=scope.name,
+            kind=kind,
+            basis=basis,
+            audience=found.audience,
+            as_of=found.as_of,
+            at_least=at_least,
+            items=[shown(number, found.rankings.get(number, Ranking())) for number in wanted],
+        ),
+        request,
+    )
+
+
+def _aim(aim: Aim, parts: Mapping[str | None, Part], bands: list[str]) -> AimOut:
+    part = parts.get(aim.kind, Part())
+    reached = part.mean
+    if aim.about == "share" and part.count:
+        reached = Fraction(100 * part.at_least(aim.predicate or bands[0], bands), part.count)
+    return AimOut(
+        **aim.model_dump(),
+        reached=None if reached is None else figure(reached),
+        met=None if reached is None else reached >= Fraction(aim.value),
+    )

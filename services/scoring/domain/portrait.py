@@ -1,0 +1,49 @@
+"""A region's scores side by side: over its cycles, against the official result, against other regions. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import zip_longest
+
+from contracts.assessment import Stage
+from contracts.scoring import Figure
+from services.scoring.domain.score import SHOWN_PLACES, round_half_up
+
+LAST_FIRST = tuple(reversed(Stage))
+"""A later stage overrides an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """The Lab's own last figure beside the official one, and official minus own as it is shown."""
+
+    basis: Stage
+    own: Figure
+    official: Figure
+    difference: str
+
+
+def difference(value: str, reference: str) -> str:
+    """`value` minus `reference`, exact, shown with a sign and two decimals, half up by magnitude: "+0.12", "0.00"."""
+    exact = Fraction(value) - Fraction(reference)
+    whole, rest = divmod(round_half_up(abs(exact), SHOWN_PLACES), 10**SHOWN_PLACES)
+    sign = "" if not whole and not rest else "+" if exact > 0 else "-"
+    return f"{sign}{whole}.{rest:0{SHOWN_PLACES}d}"
+
+
+def disagreement(own: Mapping[str, Figure], official: Figure | None) -> Disagreement | None:
+    """Of a cycle; None where one of the two is missing. `own` holds the index of each stage that has one."""
+    if official is None:
+        return None
+    for stage in LAST_FIRST:
+        if figure := own.get(stage):
+            return Disagreement(stage, figure, official, difference(official.value, figure.value))
+    return None
+
+
+def breaks(instruments: Sequence[str]) -> list[bool]:
+    """For each cycle, the latest first and one at least: whether the one before it used another instrument.
+
+    The two can't be compared then: the national index fell in 2021 because the instrument changed (KemenPANRB).
+    """
+    return [one != before for one, before in zip_longest(instruments, instruments[1:], fillvalue=instruments[-1])]

@@ -1,0 +1,185 @@
+"""Two forms of a table of official results, read into the same rows: CSV, and the records of the national API.
+
+The API's records are those of the national results service: `kode, tahun, nama_instansi, kategori, daerah` and
+`nilai` with D2001 … (domains), A2001 … (aspects) and `indeks` (docs/start-ministry.md).
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.scoring.domain.official import Judged, Remark, Row, Where, known_field, shown
+from services.scoring.domain.score import Instrument
+
+CSV_MAX_BYTES = 1_000_000
+"""Ten times a table of all governments."""
+DELIMITERS = ";\t,"
+ALIASES = {
+    "kode": "code", "tahun": "year", "nama": "name", "nama_instansi": "name", "kategori": "kind", "jenis": "kind",
+    "daerah": "region", "indeks": "index", "predikat": "predicate",
+}  # fmt: skip
+_LAYER_CODE = re.compile(r"([da])20([0-9]{2})", re.ASCII | re.IGNORECASE)
+_LAYERS = {"d": "domain", "a": "aspect"}
+_DECIMAL_COMMA = re.compile(r"([0-9]{1,2}),([0-9]{1,10})", re.ASCII)
+
+
+class Record(BaseModel):
+    """A record of the national API. Figures are numbers or text; as text every decimal survives."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    kode: str = Field(max_length=16, examples=["32.11"])
+    tahun: str = Field(max_length=4, examples=["2023"])
+    nama_instansi: str = Field(default="", max_length=200, examples=["Kabupaten Sumedang"])
+    kategori: str = Field(default="", max_length=40, examples=["Kabupaten"])
+    daerah: str = Field(default="", max_length=200, examples=["Jawa Barat"])
+    nilai: dict[str, str] = Field(max_length=40, examples=[{"D2001": "5.00", "indeks": "4.14"}])
+
+
+class NotCsv(Exception):
+    """It can't be read any further; `remark` says where."""
+
+    def __init__(self, remark: Remark) -> None:
+        super().__init__(remark.message)
+        self.remark = remark
+
+
+def of_records(records: Sequence[Record], instrument: Instrument, judged: Judged) -> Iterator[Row]:
+    """Rows of the API's records; places are paths such as 3.nilai.indeks."""
+    for position, record in enumerate(records):
+        if judged.hopeless:
+            return
+        texts = {
+            "kode": record.kode, "tahun": record.tahun, "nama_instansi": record.nama_instansi,
+            "kategori": record.kategori, "daerah": record.daerah,
+            **{f"nilai.{name}": text for name, text in record.nilai.items()},
+        }  # fmt: skip
+        cells: dict[str, tuple[str, Where]] = {}
+        for name, text in texts.items():
+            where = Where(f"{position}.{name}")
+            field = _field(name.removeprefix("nilai."))
+            if not known_field(field, instrument) or field in cells:
+                judged.faults.append(_unknown_field(where, name))
+            cells[field] = (text.strip(), where)
+        yield Row(Where(f"{position}."), cells)
+
+
+def of_csv(content: bytes, instrument: Instrument, judged: Judged) -> Iterator[Row]:
+    """Rows of a table whose first line names its columns; delimited by comma, semicolon or tab.
+
+    After a semicolon a comma may be the decimal sign, as spreadsheets write it in Indonesia. Adds the faults of the
+    form; the rows' are for `judge`.
+    """
+    try:
+        yield from _rows(content, instrument, judged)
+    except NotCsv as unreadable:
+        judged.faults.append(unreadable.remark)
+
+
+def _rows(content: bytes, instrument: Instrument, judged: Judged) -> Iterator[Row]:
+    whole, content = len(content) <= CSV_MAX_BYTES, content[:CSV_MAX_BYTES]
+    text = _decoded(content if whole else content[: content.rfind(b"\n") + 1])
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names = _names(next(_cells(reader), (1, []))[1], instrument, judged)
+    for line, texts in _cells(reader):
+        if judged.hopeless:
+            return
+        if len(texts) != len(names):
+            judged.faults.append(_wrong_width(line, len(texts), len(names)))
+        else:
+            yield Row(Where("", line, 1), _row(line, names, texts, decimal_comma=delimiter == ";"))
+    if not whole:
+        line = text.count("\n") + 1
+        raise NotCsv(
+            Remark(
+                Where("", line, 1), "too_large", f"only the first {CSV_MAX_BYTES:,} bytes were read, up to this line",
+                f"hanya {CSV_MAX_BYTES:,} byte pertama yang dibaca, sampai baris ini",
+            )
+        )  # fmt: skip
+
+
+def _cells(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each line that is not empty, with its number (of its first line, where a cell holds line breaks)."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            texts = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise NotCsv(
+                Remark(Where("", line, 1), "not_csv", f"this line can't be read: {error}",
+                       f"baris ini tidak dapat dibaca: {error}")
+            ) from error  # fmt: skip
+        if any(text.strip() for text in texts):
+            yield line, texts
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        head = content.partition(b"\n")[0]
+        delimiter = max(DELIMITERS.encode(), key=head.count)
+        column = before[before.rfind(b"\n") + 1 :].count(delimiter) + 1
+        raise NotCsv(
+            Remark(
+                Where("", line, column), "not_utf8",
+                f"the byte 0x{content[error.start]:02x} is no UTF-8; save the table as CSV UTF-8 and send it again",
+                f"byte 0x{content[error.start]:02x} bukan UTF-8; simpan tabel sebagai CSV UTF-8 lalu kirim lagi",
+            )
+        ) from error  # fmt: skip
+
+
+def _names(heading: Sequence[str], instrument: Instrument, judged: Judged) -> list[str]:
+    names = [_field(name) for name in heading]
+    for column, name in enumerate(names, start=1):
+        if not known_field(name, instrument) or name in names[: column - 1]:
+            judged.faults.append(_unknown_field(Where(shown(name), 1, column), name))
+        if judged.hopeless:
+            break
+    for needed in ("code", "index"):
+        if needed not in names:
+            judged.faults.append(
+                Remark(Where(needed, 1, 1), "missing_column", f"there is no column {needed}",
+                       f"tidak ada kolom {needed}")
+            )  # fmt: skip
+    return names
+
+
+def _row(line: int, names: Sequence[str], texts: Sequence[str], *, decimal_comma: bool) -> dict[str, tuple[str, Where]]:
+    cells: dict[str, tuple[str, Where]] = {}
+    for column, (name, raw) in enumerate(zip(names, texts, strict=True), start=1):
+        text = raw.strip()
+        if decimal_comma and (number := _DECIMAL_COMMA.fullmatch(text)):
+            text = f"{number[1]}.{number[2]}"
+        cells[name] = (text, Where(name, line, column))
+    return cells
+
+
+def _field(name: str) -> str:
+    plain = name.strip().lower()
+    if layer := _LAYER_CODE.fullmatch(plain):
+        return f"{_LAYERS[layer[1]]}_{int(layer[2])}"
+    return ALIASES.get(plain, plain)
+
+
+def _unknown_field(where: Where, name: str) -> Remark:
+    return Remark(
+        where, "unknown_column", f"{shown(name)} is no field of this instrument's results, or stands twice",
+        f"{shown(name)} bukan isian hasil instrumen ini, atau ada dua kali",
+    )  # fmt: skip
+
+
+def _wrong_width(line: int, found: int, wanted: int) -> Remark:
+    return Remark(
+        Where("", line, min(found, wanted) + 1), "wrong_width", f"{found} cells where the heading has {wanted}",
+        f"{found} sel, sedangkan judulnya {wanted}",
+    )  # fmt: skip

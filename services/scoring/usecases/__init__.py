@@ -1,0 +1,1 @@
+"""What happens, in which order: `score` behind Kafka, `official` for imports, `read` for who asks."""

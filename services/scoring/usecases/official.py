@@ -1,0 +1,143 @@
+"""Official results: judged, accepted in one write, carried to their regions."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from chassis import outbox
+from chassis.clock import now
+from chassis.problem import Forbidden, Problem
+from chassis.store import Document
+from chassis.viewer import REVIEWING_MINISTRY, Viewer
+from contracts.regions import Directory
+from contracts.roles import Role
+from contracts.scoring import OfficialScore
+from services.scoring.domain.official import Judged, Remark, check_decree, judge, official_score
+from services.scoring.domain.table import Record, of_csv, of_records
+from services.scoring.store.instruments import Instruments
+from services.scoring.store.official import Import, Official
+from services.scoring.usecases.read import opened
+
+IDLE_S = 0.25
+IMPORTS = UUID("5d8f7a53-7f1e-5b0e-8a0b-0a6f3f6f2c77")
+JAKARTA = ZoneInfo("Asia/Jakarta")
+
+
+class ImportRefused(Problem):
+    """Nothing of it was written."""
+
+    status, code, title = 422, "import_refused", "The results can't be taken over as they are"
+
+    def __init__(self, faults: Sequence[Remark]) -> None:
+        super().__init__(
+            f"{len(faults)} faults, each with its place under `errors`. Nothing was written: mend them and send the "
+            "whole table again.",
+            f"{len(faults)} kesalahan, masing-masing dengan tempatnya di `errors`. Tidak ada yang disimpan: perbaiki "
+            "lalu kirim lagi seluruh tabel.",
+            errors=[told(fault) for fault in faults],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants to import: a CSV file, or records of the national API."""
+
+    cycle: str
+    decree: str
+    decree_date: date
+    content: bytes | Sequence[Record]
+
+
+def told(remark: Remark) -> dict[str, str | int]:
+    """As an entry of `errors`."""
+    place = {"field": remark.where.field, "line": remark.where.line, "column": remark.where.column}
+    said = {"code": remark.code, "message": remark.message, "message_id": remark.message_id}
+    return {name: value for name, value in (place | said).items() if value is not None}
+
+
+async def import_results(
+    asked: Asked,
+    *,
+    dry_run: bool,
+    viewer: Viewer,
+    key: str,
+    official: Official,
+    instruments: Instruments,
+    directory: Directory,
+) -> outbox.Done | Document:
+    """Judge all of it, then accept all of it or nothing. What a dry run found, else the accepted import.
+
+    Raises Forbidden, UnknownCycle, ImportRefused, KeyReused.
+    """
+    if not viewer.may(Role.REVIEWER, at=REVIEWING_MINISTRY):
+        raise Forbidden
+    cycle = await opened(asked.cycle, instruments=instruments)
+    instrument = await instruments.get(cycle.instrument)
+    at = now()
+    judged = Judged()
+    judged.faults += check_decree(asked.decree, asked.decree_date, cycle=cycle, today=_today(at))
+    content = asked.content
+    rows = (
+        of_csv(content, instrument, judged) if isinstance(content, bytes) else of_records(content, instrument, judged)
+    )
+    # In a thread: a megabyte takes half a second, in which the loop would stand still.
+    await asyncio.to_thread(judge, rows, cycle=cycle, instrument=instrument, directory=directory, judged=judged)
+    if judged.faults:
+        raise ImportRefused(judged.faults)
+    results = {
+        result.region: official_score(
+            result, cycle=cycle, instrument=instrument, decree=asked.decree, decree_date=asked.decree_date
+        )
+        for result in judged.results
+    }
+    outcome = _outcome(judged, results, await official.known(cycle.cycle))
+    if dry_run:
+        return outcome | {"id": None, "dry_run": True}
+    import_id = str(uuid5(IMPORTS, f"{viewer.actor}\n{key}"))
+    imported = Import(
+        id=import_id,
+        cycle=cycle.cycle,
+        decree=asked.decree,
+        decree_date=asked.decree_date,
+        by=viewer.actor,
+        at=at,
+        results=results,
+        averages={average.kind or "": average.index for average in judged.averages},
+    )
+    said = [
+        asked.cycle,
+        asked.decree,
+        asked.decree_date.isoformat(),
+        repr(sorted(results.items())),
+        repr(imported.averages),
+    ]
+    request = outbox.Request.of(actor=viewer.actor, key=key, asked=said)
+    return await official.accept(imported, outcome=outcome | {"id": import_id, "dry_run": False}, request=request)
+
+
+async def carry_imports(official: Official, instruments: Instruments) -> None:
+    """For ever: carry what was accepted. Several workers share it by leases."""
+    while True:
+        if not await official.carry(instruments.cycle):
+            await asyncio.sleep(IDLE_S)
+
+
+def _outcome(judged: Judged, results: dict[str, OfficialScore], known: dict[str, Document]) -> Document:
+    kept = {region: known.get(region) for region in results}
+    new = sum(there is None for there in kept.values())
+    same = sum(there == results[region].model_dump(mode="json") for region, there in kept.items())
+    return {
+        "rows": len(results),
+        "new": new,
+        "changed": len(results) - new - same,
+        "unchanged": same,
+        "averages": len(judged.averages),
+        "warnings": [told(warning) for warning in judged.warnings],
+    }
+
+
+def _today(at: datetime) -> date:
+    return at.astimezone(JAKARTA).date()
