@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.assessment import Stage
 from contracts.roles import Role
 from contracts.scoring import Score, ScoreRecalculated
-from lab import findings, publication, published, region, system, waterfall
+from lab import findings, official, publication, published, region, system, waterfall
 from lab.errors import LabError
 from lab.findings import Pace, Standing
 from lab.published import Published
@@ -33,7 +33,7 @@ FOLDER = "demo"
 DIRECTORY = system.DIRECTORY / FOLDER
 """The demo's own: what somebody keeps in `.livinglab/` is never touched."""
 CYCLE, INSTRUMENT = "spbe-2023", "spbe-2020"
-WEST_JAVA, SUMEDANG = "32", "32.11"
+WEST_JAVA, SUMEDANG, GARUT, BANDUNG = "32", "32.11", "32.05", "32.04"
 FAKTA = "Rekonstruksi dari hasil yang diterbitkan KemenPANRB; bukan jawaban daerah."
 AT_ONCE = 16
 TIMEOUT_S = 30.0
@@ -89,6 +89,7 @@ async def _run(running: system.System, out: Console) -> None:
         lower = [(number, level - 1) for number, level in of_sumedang.items() if level > 1]
         walked = await publication.walk(access, f"{CYCLE}:{SUMEDANG}", region=SUMEDANG, found=dict(lower[:2]))
         findings.show_publication(out, walked.steps, walked.score)
+        await _show_official(access, out)
         spans = await _trace(access.http, running, trace_id)
         findings.heading(out, "Satu jejak", "one trace: Sumedang's submission, from HTTP to score.recalculated")
         out.print(waterfall.table(spans, width=out.width))
@@ -184,6 +185,30 @@ async def _show_standings(access: Access, ministry: Visitor, out: Console) -> No
     findings.show_top(out, [row for kind in findings.KINDS for row in await standings(kind, limit="10")])
     of_west_java = [row for kind in findings.KINDS for row in await standings(kind, province=WEST_JAVA)]
     findings.show_province(out, of_west_java, highlighted=SUMEDANG)
+
+
+async def _show_official(access: Access, out: Console) -> None:
+    """What KemenPANRB decreed, imported; then read as anybody may read it, without a token."""
+    ministry = await access.sign_in("kemenpanrb", Role.REVIEWER)
+    imports = [await official.take_over(access, ministry, decreed) for decreed in official.DECREED]
+    findings.show_imports(out, official.DECREED, imports)
+    anybody = Visitor(access.http)
+
+    async def ask(path: str, **asked: Any) -> Any:
+        params = {"basis": "official", **asked}
+        return (await anybody.send("GET", access.url("scoring", path), params=params)).json()
+
+    years: list[dict[str, Standing]] = []
+    for decreed in official.DECREED:
+        pages = {
+            kind: await ask("standings", cycle=decreed.cycle, kind=kind, province=WEST_JAVA) for kind in findings.KINDS
+        }
+        rows = [Standing.of(kind, row) for kind, page in pages.items() for row in page["items"]]
+        years.append({row.region: row for row in rows})
+    findings.show_year_on_year(out, years[0], years[1], highlighted=SUMEDANG)
+    newest = official.DECREED[-1].cycle
+    findings.show_comparison(out, await ask("comparison", cycle=newest, region=[SUMEDANG, GARUT, BANDUNG]))
+    findings.show_disagreement(out, await ask(f"regions/{SUMEDANG}"))
 
 
 async def _summary(access: Access, ministry: Visitor, *, count: int) -> tuple[Mapping[str, Any], list[str]]:

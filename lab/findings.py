@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from lab.official import Decreed
+
 DIFFERENCES_SHOWN = 40
 KINDS = {"province": ("Provinsi", "provinces"), "regency": ("Kabupaten", "regencies"), "city": ("Kota", "cities")}
 MINISTRY_INDEX_2023 = "2.79"
@@ -148,6 +150,73 @@ def show_publication(out: Console, steps: Sequence[tuple[str, str, str]], score:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def show_imports(out: Console, decreed: Sequence[Decreed], imports: Sequence[Mapping[str, Any]]) -> None:
+    """What was taken over from which decree."""
+    heading(out, "Hasil resmi", "official results imported by KemenPANRB, as published, never computed")
+    for one, told in zip(decreed, imports, strict=True):
+        out.print(
+            f"{one.cycle}: {told['rows']} regions and the national average {one.national}, {one.decree}; "
+            f"{len(told['warnings'])} names are written otherwise than in our list",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print("The decrees' numbers are from secondary sources, their dates are made (simulasi).", style="dim")
+
+
+def show_year_on_year(
+    out: Console, before: Mapping[str, Standing], after: Mapping[str, Standing], *, highlighted: str
+) -> None:
+    """A province's official indices in two years under one instrument, the greatest gain first."""
+    heading(out, "Jawa Barat, 2023 ke 2024", "West Java year on year, basis official")
+    table = _table("", "2023", "2024", "selisih", "predikat", "")
+    gains = {code: Fraction(row.value) - Fraction(before[code].value) for code, row in after.items() if code in before}
+    for code, gain in sorted(gains.items(), key=lambda pair: -pair[1]):
+        pointed = code == highlighted
+        row, style = after[code], "bold green" if pointed else None
+        change = (
+            row.predicate if row.predicate == before[code].predicate else f"{before[code].predicate} → {row.predicate}"
+        )
+        table.add_row(
+            escape(row.name), before[code].shown, row.shown, f"{float(gain):+.2f}", " → ".join(steps), "◄" if pointed else "",
+            style=style,
+        )  # fmt: skip
+    out.print(table)
+    better = sum(gain > 0 for gain in gains.values())
+    out.print(f"{better} of {len(gains)} rose.", highlight=False)
+
+
+def show_comparison(out: Console, comparison: Mapping[str, Any]) -> None:
+    """Regions side by side: index and domains, and how far the others are from the first."""
+    regions: Sequence[Mapping[str, Any]] = comparison["regions"]
+    first = regions[0]["name"]
+    heading(out, f"{first} di samping yang lain", f"{first} beside others, {comparison['cycle']}, basis official")
+    table = _table("", *(region["name"] for region in regions))
+    names = ["index", *(f"domain_{number}" for number in regions[0]["domains"])]
+    for name in names:
+        cells = [_figure_of(region, name)["shown"] for region in regions]
+        apart = [region["against_first"][name] for region in regions[1:]]
+        table.add_row(name, cells[0], *(f"{cell}  ({gap})" for cell, gap in zip(cells[1:], apart, strict=True)))
+    table.add_row("predikat", *(region["predicate"] for region in regions))
+    out.print(table)
+
+
+def _figure_of(region: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    layer, _, number = name.partition("_")
+    return region[f"{layer}s"][number] if number else region[layer]
+
+
+def show_disagreement(out: Console, portrait: Mapping[str, Any]) -> None:
+    """The Lab's own figure beside the decreed one, per cycle; never hidden."""
+    for cycle in portrait["cycles"]:
+        if told := cycle["disagreement"]:
+            out.print(
+                f"{portrait['name']} {cycle['period']}: resmi · official {told['official']['shown']}, "
+                f"Lab ({told['basis']}, simulasi) {told['own']['shown']}, selisih · difference {told['difference']}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def show_pace(out: Console, pace: Pace) -> None:

@@ -15,7 +15,10 @@ LAST_FIRST = tuple(reversed(Stage))
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """The Lab's own last figure beside the official one, and official minus own as it is shown."""
+    """The Lab's own last figure beside the official one, and official minus own, both as shown.
+
+    Most results are published with two decimals: set against exact figures, every one would differ by its rounding.
+    """
 
     basis: Stage
     own: Figure
@@ -37,7 +40,7 @@ def disagreement(own: Mapping[str, Figure], official: Figure | None) -> Disagree
         return None
     for stage in LAST_FIRST:
         if figure := own.get(stage):
-            return Disagreement(stage, figure, official, difference(official.value, figure.value))
+            return Disagreement(stage, figure, official, difference(official.shown, figure.shown))
     return None
 
 
