@@ -110,9 +110,15 @@ class IssuerKeys:
     """An issuer's public keys by id. Asks nothing before the first use; keeps the last good set when it is down."""
 
     def __init__(
-        self, issuer: str, *, client: Callable[[], httpx.AsyncClient] = _client, elapsed: Callable[[], float]
+        self,
+        issuer: str,
+        *,
+        address: str | None = None,
+        client: Callable[[], httpx.AsyncClient] = _client,
+        elapsed: Callable[[], float],
     ) -> None:
         self._issuer = issuer
+        self._address = address or issuer
         self._client = client
         self._elapsed = elapsed
         self._keys: Mapping[str, Key] = {}
@@ -156,12 +162,12 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(REFRESH_TIMEOUT_S), self._client() as http:
                 discovery = _Discovery.model_validate_json(
-                    await _get(http, f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+                    await _get(http, f"{self._address.rstrip('/')}/.well-known/openid-configuration")
                 )
                 if discovery.issuer != self._issuer:
                     raise ValueError(f"the issuer calls itself {discovery.issuer!r}: set OIDC_ISSUER to exactly that")
-                if urlsplit(discovery.jwks_uri).scheme != urlsplit(self._issuer).scheme:
-                    raise ValueError("the keys are not served with the issuer's own scheme")
+                if urlsplit(discovery.jwks_uri).scheme != urlsplit(self._address).scheme:
+                    raise ValueError("the keys are not served with the scheme that the issuer was asked with")
                 keys = _usable(_KeySet.model_validate_json(await _get(http, discovery.jwks_uri)))
             if not keys:
                 raise ValueError("the issuer publishes no key that could have signed a token")
@@ -200,11 +206,12 @@ class Tokens:
         issuer: str,
         audience: str,
         *,
+        address: str | None = None,
         client: Callable[[], httpx.AsyncClient] = _client,
         now: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keys = IssuerKeys(issuer, client=client, elapsed=elapsed)
+        self._keys = IssuerKeys(issuer, address=address, client=client, elapsed=elapsed)
         self._claims = JWTClaimsRegistry(
             now=lambda: int(now()),
             leeway=LEEWAY_S,

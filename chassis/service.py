@@ -138,7 +138,9 @@ def service(
             app.state.resources = resources
             app.state.directory = directory
             app.state.health = health.Health(database, intakes, consuming=consumers.running)
-            app.state.tokens = Tokens(issuer=settings.oidc_issuer, audience=settings.oidc_audience)
+            app.state.tokens = Tokens(
+                issuer=settings.oidc_issuer, audience=settings.oidc_audience, address=settings.oidc_address
+            )
             stack.push_async_callback(app.state.tokens.close)
 
             tasks = [telemetry.watch_loop(watch.metrics)]

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
 
     oidc_issuer: str = "http://127.0.0.1:8080/realms/livinglab"
     """Whose tokens are believed: their `iss`, and where its keys are found."""
+    oidc_address: str | None = None
+    """Where the issuer is asked for its keys, where its own address leads elsewhere (behind a proxy). Unset: there."""
     oidc_audience: str = "livinglab-api"
     """A token must be meant for us: its `aud`."""
 

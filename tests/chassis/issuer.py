@@ -37,6 +37,7 @@ class Issuer:
         self.discovery: Any = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/certs"}
         self.down = False
         self.fetches = 0
+        self.asked: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -45,6 +46,7 @@ class Issuer:
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         await self.gate.wait()
+        self.asked.append(str(request.url))
         if request.url.path.endswith("/certs"):
             return httpx.Response(200, json={"keys": self.keys})
         self.fetches += 1

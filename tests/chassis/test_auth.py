@@ -250,6 +250,27 @@ def spoil(issuer: Issuer, trouble: str) -> None:
             issuer.discovery = {"issuer": ISSUER, "jwks_uri": "http://issuer.test/certs"}
 
 
+INSIDE = "http://issuer.inside:8080/realms/lab"
+
+
+async def test_an_issuer_may_be_asked_at_another_address_than_its_name(issuer: Issuer, clock: Clock) -> None:
+    issuer.discovery = {"issuer": ISSUER, "jwks_uri": f"{INSIDE}/certs"}
+    tokens = Tokens(ISSUER, "livinglab-api", address=INSIDE, client=issuer.client, now=clock, elapsed=clock)
+    assert (await tokens.claims(minted())).organization == "32.11"
+    assert issuer.asked == [f"{INSIDE}/.well-known/openid-configuration", f"{INSIDE}/certs"]
+
+
+@pytest.mark.parametrize("address", [INSIDE, INSIDE.replace("http:", "https:")])
+async def test_who_answers_at_another_address_must_be_the_issuer_and_not_lower_the_scheme(
+    issuer: Issuer, clock: Clock, address: str
+) -> None:
+    called = INSIDE if address == INSIDE else ISSUER
+    issuer.discovery = {"issuer": called, "jwks_uri": f"{INSIDE}/certs"}
+    tokens = Tokens(ISSUER, "livinglab-api", address=address, client=issuer.client, now=clock, elapsed=clock)
+    with pytest.raises(IssuerUnavailable):
+        await tokens.claims(minted())
+
+
 async def test_a_key_that_cannot_be_read_does_not_spoil_the_others(tokens: Tokens, issuer: Issuer) -> None:
     odd = [
         {"kty": "EC", "kid": "p", "crv": "P-999"},
