@@ -126,8 +126,8 @@ class InvalidRequest(Problem):
     """The request does not have the form that the operation asks for."""
 
     status, code, title = 422, "invalid_request", "The request does not have the right form"
-    detail = "Correct what `errors` lists and send it again. The form is described in /openapi.json."
-    detail_id = "Perbaiki yang disebut di `errors`, lalu kirim lagi. Bentuknya dijelaskan di /openapi.json."
+    detail = "Correct what `errors` lists and send it again. The form is described in /<service>/v1/openapi.json."
+    detail_id = "Perbaiki yang disebut di `errors`, lalu kirim lagi. Bentuknya: lihat /<layanan>/v1/openapi.json."
 
 
 MESSAGES_ID: Mapping[str, str] = {
@@ -167,8 +167,8 @@ def _field_errors(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 TEXTS: Mapping[int, tuple[str, str]] = {
     404: (
-        "No operation has this address. /openapi.json lists them all.",
-        "Tidak ada operasi di alamat ini. Semuanya terdaftar di /openapi.json.",
+        "No operation has this address. /<service>/v1/openapi.json lists them all.",
+        "Tidak ada operasi di alamat ini. Semuanya terdaftar di /<layanan>/v1/openapi.json.",
     ),
     405: (
         "This address does not know the method. `Allow` names those it knows.",

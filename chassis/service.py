@@ -172,6 +172,7 @@ def service(
         version="1",
         generate_unique_id_function=openapi.operation_id,
         lifespan=lifespan,
+        openapi_url=f"/{name}/v1/openapi.json",  # beside the operations: one address serves all services
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

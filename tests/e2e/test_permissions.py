@@ -189,7 +189,7 @@ async def test_each_operation_answers_everybody_as_the_table_says(
 @pytest.mark.parametrize(("service", "table"), [("assessment", ASSESSMENT), ("scoring", SCORING)])
 async def test_every_operation_has_a_row(service: str, table: dict[str, str], living_lab: system.System) -> None:
     async with httpx.AsyncClient(base_url=living_lab.services[service]) as client:
-        paths: dict[str, dict[str, Any]] = (await client.get("/openapi.json")).json()["paths"]
+        paths: dict[str, dict[str, Any]] = (await client.get(f"/{service}/v1/openapi.json")).json()["paths"]
     operations = {
         f"{method.upper()} {path.removeprefix(f'/{service}/v1')}" for path, of in paths.items() for method in of
     }
