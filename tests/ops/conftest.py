@@ -14,10 +14,11 @@ from tests.ops import tools
 ROOT = Path(__file__).resolve().parents[2]
 # What the compose file asks for; the values are made up.
 COMPOSE_VARIABLES = {
-    "OIDC_ISSUER": "https://issuer.example/realms/livinglab",
     "MONGODB_KEY": "bW9uZ29kYg",
     "ASSESSMENT_MONGODB_PASSWORD": "a11ce",
     "SCORING_MONGODB_PASSWORD": "5c0re",
+    "KEYCLOAK_ADMIN_PASSWORD": "adm1n",
+    "KEYCLOAK_DATABASE_PASSWORD": "d47a",
 }
 
 

@@ -8,7 +8,7 @@ Manifest = dict[str, Any]
 Policy = Callable[[list[Manifest]], list[str]]
 
 ONE_SHOT = {"topics", "mongodb-initiate"}  # containers of compose that do one thing and end
-EXACT_TAG = re.compile(r"^[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*$")
+EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
 CREDENTIALS_IN_URI = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$|^MONGODB_URI")
 
@@ -281,7 +281,10 @@ def compose_offences(compose: dict[str, Any]) -> list[str]:
             "exact tag": bool(EXACT_TAG.match(service.get("image", ""))),
             "memory limit": int(service.get("mem_limit", 0)) > 0,
             "drops all capabilities": service.get("cap_drop") == ["ALL"],
+            "adds no capability but the proxy's": service.get("cap_add", [])
+            == (["NET_BIND_SERVICE"] if name == "proxy" else []),
             "no new privileges": "no-new-privileges:true" in service.get("security_opt", []),
+            "no port unless it is the proxy": "ports" not in service or name == "proxy",
             "ports on loopback": all(port.get("host_ip") == "127.0.0.1" for port in service.get("ports", [])),
             "read-only unless it is a database": bool(service.get("read_only")) or name in {"kafka", "mongodb"},
             "restarts unless it ends by itself": (service.get("restart") == "unless-stopped") == (name not in ONE_SHOT),

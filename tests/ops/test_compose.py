@@ -37,7 +37,10 @@ def test_containers_keep_the_rules(compose: dict[str, Any]) -> None:
         ("mongodb", {"mem_limit": "0"}, "memory limit"),
         ("topics", {"cap_drop": []}, "capabilities"),
         ("scoring-api", {"security_opt": []}, "privileges"),
-        ("scoring-api", {"ports": [{"target": 8000, "published": "8000"}]}, "loopback"),
+        ("scoring-api", {"cap_add": ["NET_RAW"]}, "adds no capability"),
+        ("scoring-api", {"ports": [{"target": 8000, "host_ip": "127.0.0.1"}]}, "no port"),
+        ("proxy", {"ports": [{"target": 8080, "published": "8080"}]}, "loopback"),
+        ("keycloak-database", {"image": "postgres:17"}, "exact tag"),
         ("scoring-worker", {"read_only": False}, "read-only"),
         ("scoring-worker", {"restart": "no"}, "restarts"),
     ],
@@ -86,7 +89,6 @@ def test_every_service_has_api_and_worker_with_its_own_user_and_database(
             )
             initiated = compose["services"]["mongodb-initiate"]["environment"][f"MONGODB_URI_{service.upper()}"]
             assert initiated == environment["MONGODB_URI"]
-        assert "ports" in compose["services"][f"{service}-api"]
 
 
 def test_services_are_given_only_variables_they_read(
@@ -94,7 +96,8 @@ def test_services_are_given_only_variables_they_read(
 ) -> None:
     for service in services:
         for role in ("api", "worker"):
-            assert compose["services"][f"{service}-{role}"]["environment"].keys() - variables == set()
+            given = compose["services"][f"{service}-{role}"]["environment"].keys()
+            assert given - variables == {"FORWARDED_ALLOW_IPS"}  # read by uvicorn
 
 
 def test_optional_addresses_are_passed_on_only_when_set(
@@ -108,11 +111,39 @@ def test_optional_addresses_are_passed_on_only_when_set(
     assert given["services"]["scoring-api"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
 
 
+LOCAL = "http://localhost:8080/auth/realms/livinglab"
+INSIDE = "http://keycloak:8080/auth/realms/livinglab"
+
+
+@pytest.mark.parametrize(
+    ("given", "issuer", "address"),
+    [
+        ({}, LOCAL, INSIDE),
+        ({"PROXY_PORT": "9090"}, LOCAL.replace("8080", "9090"), INSIDE),
+        ({"PUBLIC_ADDRESS": "https://lab.example"}, "https://lab.example/auth/realms/livinglab", INSIDE),
+        ({"OIDC_ISSUER": "https://other.example/r"}, "https://other.example/r", "https://other.example/r"),
+    ],
+)
+def test_tokens_are_those_of_keycloak_behind_the_proxy_unless_another_issuer_is_named(
+    load_compose: Load, root: Path, compose_variables: dict[str, str], given: dict[str, str], issuer: str, address: str
+) -> None:
+    services = load_compose(root / "docker-compose.yml", compose_variables | given)["services"]
+    environment = services["scoring-api"]["environment"]
+    assert (environment["OIDC_ISSUER"], environment["OIDC_ADDRESS"]) == (issuer, address)
+    if "OIDC_ISSUER" not in given:
+        assert issuer == services["keycloak"]["environment"]["KC_HOSTNAME"] + "/realms/livinglab"
+        ports = {port["target"]: port["published"] for port in services["proxy"]["ports"]}
+        assert "PUBLIC_ADDRESS" in given or f":{ports[8080]}/" in issuer
+
+
 def test_databases_are_reached_only_through_the_network_without_a_way_out(compose: dict[str, Any]) -> None:
     assert compose["networks"]["data"]["internal"] is True
+    assert compose["networks"]["accounts"]["internal"] is True
     for name in ("kafka", "mongodb", *policies.ONE_SHOT):
         assert list(compose["services"][name]["networks"]) == ["data"]
-        assert "ports" not in compose["services"][name]
+    reaching = [name for name, service in compose["services"].items() if "accounts" in service["networks"]]
+    assert sorted(reaching) == ["keycloak", "keycloak-database"]
+    assert list(compose["services"]["keycloak-database"]["networks"]) == ["accounts"]
 
 
 def test_services_start_after_topics_and_users_exist(compose: dict[str, Any], services: list[str]) -> None:

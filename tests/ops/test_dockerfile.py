@@ -61,8 +61,9 @@ def python_in() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def test_hadolint_has_no_complaint(root: Path) -> None:
-    done = tools.run([tools.python_tool("hadolint"), root / "deploy" / "Dockerfile"])
+@pytest.mark.parametrize("file", ["Dockerfile", "keycloak/Dockerfile"])
+def test_hadolint_has_no_complaint(root: Path, file: str) -> None:
+    done = tools.run([tools.python_tool("hadolint"), root / "deploy" / file])
     assert (done.returncode, done.stdout) == (0, "")
 
 
