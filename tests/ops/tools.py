@@ -75,7 +75,7 @@ def node_tool(package: str, name: str) -> Path:
     if not target.exists():
         with tempfile.TemporaryDirectory() as prefix:
             _install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", prefix, package], {})
-            _publish(Path(prefix), target)
+            publish(Path(prefix), target)
     return target / "node_modules" / ".bin" / name
 
 
@@ -87,7 +87,7 @@ def go_tool(module: str) -> Path:
     if not target.exists():
         with tempfile.TemporaryDirectory() as built:
             _install(["go", "install", module], {"GOBIN": built})
-            _publish(Path(built) / name, target)
+            publish(Path(built) / name, target)
     return target
 
 
@@ -99,7 +99,7 @@ def compose_loader() -> Path:
     if not target.exists():
         with tempfile.TemporaryDirectory() as built:
             _install(["go", "build", "-C", str(OPS / "compose"), "-mod=readonly", "-o", f"{built}/loader", "."], {})
-            _publish(Path(built) / "loader", target)
+            publish(Path(built) / "loader", target)
     return target
 
 
@@ -118,7 +118,7 @@ def kubernetes_schemas() -> Path:
                 schema = json.loads(source.read_text().replace('"/api/_definitions.json#', '"_definitions.json#'))
                 schema.pop("$id", None)
                 (written / source.name).write_text(json.dumps(schema, separators=(",", ":")))
-            _publish(written, target)
+            publish(written, target)
     return target
 
 
@@ -141,7 +141,7 @@ def strimzi_schemas() -> Path:
                 for version in definition["versions"]:
                     schema = _refuse_unknown(version["schema"]["openAPIV3Schema"])
                     (written / f"{kind}-{definition['group']}-{version['name']}.json").write_text(json.dumps(schema))
-            _publish(written, target)
+            publish(written, target)
     return target
 
 
@@ -149,23 +149,25 @@ def _strimzi_jars(listed: Sequence[jars.Jar]) -> Path:
     folder = CACHE / f"strimzi-{STRIMZI}-jars"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(8) as pool:
-        for fetched in [pool.submit(_fetch, jar, folder) for jar in listed]:
+        for fetched in [
+            pool.submit(fetch, jar.coordinates, sha256=jar.sha256, target=folder / jar.file_name) for jar in listed
+        ]:
             fetched.result()
     return folder
 
 
-def _fetch(jar: jars.Jar, folder: Path) -> None:
-    target = folder / jar.file_name
-    if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == jar.sha256:
+def fetch(coordinates: str, *, sha256: str, target: Path) -> None:
+    """A file by `group:artifact[:extension]:version` of Maven, checked, unless it is there already."""
+    if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
         return
     with tempfile.TemporaryDirectory() as fetched:
-        partial = Path(fetched) / jar.file_name
+        partial = Path(fetched) / target.name
         downloader: Any = Downloader()
-        downloader.download(Artifact.parse(jar.coordinates), str(partial))
+        downloader.download(Artifact.parse(coordinates), str(partial))
         found = hashlib.sha256(partial.read_bytes()).hexdigest()
-        if found != jar.sha256:
-            raise ToolMissing(f"{jar.coordinates} has SHA-256 {found}, expected {jar.sha256}: fetched but not used")
-        _publish(partial, target)
+        if found != sha256:
+            raise ToolMissing(f"{coordinates} has SHA-256 {found}, expected {sha256}: fetched but not used")
+        publish(partial, target)
 
 
 def _refuse_unknown(schema: Schema) -> Schema:
@@ -197,7 +199,7 @@ def _install(command: list[str], environment: dict[str, str]) -> None:
         raise ToolMissing(f"failed: {shown}\n{done.stderr[-2000:]}\nCheck the network and try again")
 
 
-def _publish(made: Path, target: Path) -> None:
+def publish(made: Path, target: Path) -> None:
     """Whole or not at all: two runs may install at once, and one may be cut short."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as beside:
