@@ -7,6 +7,7 @@ from typing import Any
 Manifest = dict[str, Any]
 Policy = Callable[[list[Manifest]], list[str]]
 
+INGRESS_NAMESPACE = {"kubernetes.io/metadata.name": "ingress"}
 ONE_SHOT = {"topics", "mongodb-initiate"}  # containers of compose that do one thing and end
 EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
 CREDENTIALS_IN_URI = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
@@ -209,6 +210,39 @@ def selectors_match(manifests: list[Manifest]) -> list[str]:
     return offences
 
 
+def ways_in_are_open(manifests: list[Manifest]) -> list[str]:
+    """What the Ingress leads to is an api, by versioned paths of its service only, and the controller may reach it."""
+    services = {service["metadata"]["name"]: service for service in of_kind(manifests, "Service")}
+    policies = of_kind(manifests, "NetworkPolicy")
+    offences: list[str] = []
+    for ingress in of_kind(manifests, "Ingress"):
+        for path in [path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]:
+            where, backend = f"{title(ingress)}: {path['path']}", path["backend"]["service"]
+            service = services.get(backend["name"])
+            name = backend["name"].removesuffix("-api")
+            if not re.fullmatch(rf"/{re.escape(name)}/v\d+", path["path"]) or path["pathType"] != "Prefix":
+                offences.append(f"{where} is not /{name}/v… as a prefix")
+            if service is None or backend["port"]["name"] not in {port["name"] for port in service["spec"]["ports"]}:
+                offences.append(f"{where} leads to no Service")
+                continue
+            (workload,) = [
+                w for w in workloads(manifests) if service["spec"]["selector"].items() <= pod_labels(w).items()
+            ]
+            ports = {port["name"]: port["containerPort"] for port in main_container(workload)["ports"]}
+            (target,) = [p["targetPort"] for p in service["spec"]["ports"] if p["name"] == backend["port"]["name"]]
+            if not any(_lets_in(policy, pod_labels(workload), ports[target]) for policy in policies):
+                offences.append(f"{where}: no policy lets the controller in")
+    return offences
+
+
+def _lets_in(policy: Manifest, labels: dict[str, str], port: int) -> bool:
+    return matches(labels, policy["spec"]["podSelector"]) and any(
+        {"namespaceSelector": {"matchLabels": INGRESS_NAMESPACE}} in rule.get("from", [])
+        and {"port": port, "protocol": "TCP"} in rule.get("ports", [])
+        for rule in policy["spec"].get("ingress", [])
+    )
+
+
 def references_exist(manifests: list[Manifest]) -> list[str]:
     """Accounts and config maps are ours; secrets are made elsewhere (Strimzi, the operator by hand)."""
     there = {title(manifest) for manifest in manifests}
@@ -267,6 +301,7 @@ ALL: tuple[Policy, ...] = (
     network_is_closed,
     images_are_exact,
     selectors_match,
+    ways_in_are_open,
     references_exist,
     secrets_stay_out,
     facts_have_copies,

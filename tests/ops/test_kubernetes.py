@@ -40,6 +40,7 @@ def test_every_manifest_is_valid_by_its_schema(rendered: str, manifests: Manifes
         ("kraftMetadata: shared", "kraftMetadata: split"),
         ("patternType: prefix", "patternTyp: prefix"),
         ("kind: KafkaUser", "kind: KafkaUsers"),
+        ("pathType: Prefix", "pathTyp: Prefix"),
     ],
 )
 def test_schemas_refuse_what_is_wrong(rendered: str, judged: Judge, right: str, wrong: str) -> None:
@@ -57,6 +58,10 @@ def test_kustomize_refuses_a_missing_file(kustomize: Callable[[Path], str], tmp_
 @pytest.mark.parametrize("policy", policies.ALL, ids=POLICY_IDS)
 def test_manifests_keep_policy(manifests: Manifests, policy: policies.Policy) -> None:
     assert policy(manifests) == []
+
+
+def first_path(ingress: dict[str, Any]) -> dict[str, Any]:
+    return ingress["spec"]["rules"][0]["http"]["paths"][0]
 
 
 # For each policy a change that it must see: (manifest, what is done to it, what the offence says).
@@ -127,6 +132,18 @@ BREAKS: dict[policies.Policy, list[tuple[str, Callable[[dict[str, Any]], object]
         ("Service/scoring-api", lambda m: m["spec"]["selector"].pop("app.kubernetes.io/name"), "instead of one"),
         ("Service/scoring-api", lambda m: m["spec"]["ports"][0].update(targetPort="web"), "no port"),
     ],
+    policies.ways_in_are_open: [
+        ("Ingress/livinglab", lambda m: first_path(m).update(path="/assessment"), "as a prefix"),
+        ("Ingress/livinglab", lambda m: first_path(m).update(pathType="Exact"), "as a prefix"),
+        (
+            "Ingress/livinglab",
+            lambda m: first_path(m)["backend"]["service"]["port"].update(name="metrics"),
+            "no Service",
+        ),
+        ("Service/scoring-api", lambda m: m["metadata"].update(name="other"), "no Service"),
+        ("NetworkPolicy/api", lambda m: m["spec"]["ingress"][0].update({"from": []}), "lets the controller in"),
+        ("NetworkPolicy/api", lambda m: m["spec"]["ingress"][0]["ports"][0].update(port=80), "lets the controller in"),
+    ],
     policies.references_exist: [
         ("ServiceAccount/scoring-worker", lambda m: m["metadata"].update(name="other"), "ServiceAccount"),
         (
@@ -188,6 +205,16 @@ def test_every_service_has_api_and_worker_with_its_own_name_image_and_credential
             assert env["MONGODB_URI"]["valueFrom"]["secretKeyRef"]["name"] == f"mongodb-{service}"
     initiated = {variable["name"] for variable in policies.main_container(find("Job/mongodb-initiate"))["env"]}
     assert initiated == {"MONGODB_KEY"} | {f"MONGODB_URI_{service.upper()}" for service in services}
+
+
+def test_the_ingress_leads_to_every_service_and_its_host_is_nobodys(
+    find: Callable[[str], dict[str, Any]], services: list[str]
+) -> None:
+    (rule,) = find("Ingress/livinglab")["spec"]["rules"]
+    led = {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
+    assert led == {f"/{service}/v1": f"{service}-api" for service in services}
+    assert rule["host"].endswith(".invalid")
+    assert "ingressClassName" not in find("Ingress/livinglab")["spec"]
 
 
 def test_services_are_given_only_variables_they_read(manifests: Manifests, variables: set[str]) -> None:
