@@ -200,11 +200,11 @@ async def _show_official(access: Access, out: Console) -> None:
 
     years: list[dict[str, Standing]] = []
     for decreed in official.DECREED:
-        pages = {
-            kind: await ask("standings", cycle=decreed.cycle, kind=kind, province=WEST_JAVA) for kind in findings.KINDS
-        }
-        rows = [Standing.of(kind, row) for kind, page in pages.items() for row in page["items"]]
-        years.append({row.region: row for row in rows})
+        year: dict[str, Standing] = {}
+        for kind in findings.KINDS:
+            page = await ask("standings", cycle=decreed.cycle, kind=kind, province=WEST_JAVA)
+            year |= {row["region"]: Standing.of(kind, row) for row in page["items"]}
+        years.append(year)
     findings.show_year_on_year(out, years[0], years[1], highlighted=SUMEDANG)
     newest = official.DECREED[-1].cycle
     findings.show_comparison(out, await ask("comparison", cycle=newest, region=[SUMEDANG, GARUT, BANDUNG]))

@@ -175,13 +175,9 @@ def show_year_on_year(
     for code, gain in sorted(gains.items(), key=lambda pair: -pair[1]):
         pointed = code == highlighted
         row, style = after[code], "bold green" if pointed else None
-        change = (
-            row.predicate if row.predicate == before[code].predicate else f"{before[code].predicate} → {row.predicate}"
-        )
-        table.add_row(
-            escape(row.name), before[code].shown, row.shown, f"{float(gain):+.2f}", " → ".join(steps), "◄" if pointed else "",
-            style=style,
-        )  # fmt: skip
+        steps = " → ".join(dict.fromkeys((before[code].predicate, row.predicate)))  # one, where it stayed
+        figures = (before[code].shown, row.shown, f"{float(gain):+.2f}")
+        table.add_row(escape(row.name), *figures, steps, "◄" if pointed else "", style=style)
     out.print(table)
     better = sum(gain > 0 for gain in gains.values())
     out.print(f"{better} of {len(gains)} rose.", highlight=False)
