@@ -77,6 +77,12 @@ class IdempotencyKeyMalformed(IdempotencyKeyRequired):
     detail_id = "Isinya 1 sampai 255 karakter ASCII tanpa spasi. UUID sudah cukup."
 
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Unchanged since the answer whose `ETag` came as `If-None-Match`; without a body"}
+}
+"""For `responses=` of a read that has an ETag; `chassis.openapi` then describes both headers."""
+
+
 def etag(*parts: object) -> str:
     """A strong ETag for whatever identifies this very state: id and version.
 

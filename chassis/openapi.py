@@ -1,10 +1,15 @@
 """The OpenAPI document, where FastAPI alone would say less than is true."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+
+from chassis.conditional import TAGS_MAX_CHARS
 
 DESCRIPTION = (
     "Reads without a token show what is public; with one (OIDC, `Authorization: Bearer …`) what its holder may see. "
@@ -24,18 +29,21 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe(app: FastAPI) -> None:
-    """Have the application serve its document, made once and completed."""
+def describe(app: FastAPI, examples: Path | None = None) -> None:
+    """Have the application serve its document, made once and completed.
+
+    examples: a JSON file, operation → `parameters`, `request`, `response` with its `status`, as they were answered.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, orjson.loads(examples.read_bytes()) if examples else {})
         return app.openapi_schema
 
     app.openapi = openapi
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -52,4 +60,27 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 if parameter["in"] == "header" and parameter["name"] in ALWAYS_NEEDED:
                     parameter["required"] = True
                     parameter["schema"] = {"type": "string"}
+            if "304" in operation["responses"]:
+                _describe_etag(operation)
+            _give_example(operation, examples.get(operation["operationId"], {}))
     return document
+
+
+def _describe_etag(operation: dict[str, Any]) -> None:
+    asked = {"name": "If-None-Match", "in": "header", "schema": {"type": "string", "maxLength": TAGS_MAX_CHARS}}
+    operation.setdefault("parameters", []).append(
+        {**asked, "required": False, "description": "An `ETag` you have; unchanged, it is answered with 304."}
+    )
+    tag = {"description": "Of these very bytes, for you alone.", "schema": {"type": "string"}}
+    operation["responses"]["200"]["headers"] = {"ETag": tag}
+
+
+def _give_example(operation: dict[str, Any], example: Mapping[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in example.get("parameters", {}):
+            parameter["example"] = example["parameters"][parameter["name"]]
+    if "request" in example:
+        operation["requestBody"]["content"]["application/json"]["example"] = example["request"]
+    if "response" in example:
+        for content in operation["responses"][str(example["status"])]["content"].values():
+            content["example"] = example["response"]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -94,11 +95,13 @@ def service(
     at_start: Sequence[Work] = (),
     beside: Sequence[Work] = (),
     tables: Mapping[str, int] | None = None,
+    examples: Path | None = None,
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
     at_start: done once, before traffic. beside: runs for ever in workers, begun again after a dependency was down. Both
     get the stores by their types. tables: paths that also take CSV → how many bytes.
+    examples: a file with one of each operation (`chassis.openapi`).
     """
     telemetry.configure_logs(settings, service=name)
     watch = telemetry.start(settings, service=name)
@@ -177,7 +180,7 @@ def service(
         redoc_url=None,
         redirect_slashes=False,
     )
-    openapi.describe(app)
+    openapi.describe(app, examples)
     problems.install(app)
     app.add_exception_handler(PyMongoError, _database_problem)
     app.include_router(health.routes(lambda: app.state.health))

@@ -1,5 +1,7 @@
 """The assessment service: a region takes a portrait of itself, and hands it over."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from chassis.service import Resources, service
@@ -13,6 +15,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return service(
         settings or Settings(),
         name="assessment",
+        examples=Path(__file__).with_name("examples.json"),
         routes=api.router,
         stores=[Assessments, Catalogue],
         at_start=[publish_catalogue],

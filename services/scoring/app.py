@@ -1,5 +1,7 @@
 """The scoring service: a region's levels become its score, and nothing is ever lost on the way."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from chassis.service import Resources, service
@@ -20,6 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return service(
         settings or Settings(),
         name="scoring",
+        examples=Path(__file__).with_name("examples.json"),
         routes=api.router,
         stores=[Instruments, Official, Projection, Scores, Summaries],
         reactions=consumers.reactions,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chassis.auth import AnyViewer, CurrentViewer
-from chassis.conditional import Expected, IfMatch, PreconditionRequired, etag, tagged
+from chassis.conditional import NOT_MODIFIED, Expected, IfMatch, PreconditionRequired, etag, tagged
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Depth, Viewer, sees
@@ -97,7 +97,7 @@ class AnswerOut(BaseModel):
     at: datetime | None = None
 
 
-@router.get("/assessments/{assessment_id}/answers/{number}", responses=problems(401, 404, 429, 503))
+@router.get("/assessments/{assessment_id}/answers/{number}", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
 async def one_answer(
     assessment_id: AssessmentId,
     number: Number,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from chassis import outbox
 from chassis.auth import AnyViewer, CurrentViewer
-from chassis.conditional import IdempotencyKey, tagged
+from chassis.conditional import NOT_MODIFIED, IdempotencyKey, tagged
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Viewer
@@ -163,7 +163,7 @@ async def list_assessments(
     return AssessmentsOut(items=items, next=found[-1].id if more else None)
 
 
-@router.get("/assessments/{assessment_id}", responses=problems(401, 404, 429, 503))
+@router.get("/assessments/{assessment_id}", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
 async def one_assessment(
     assessment_id: AssessmentId,
     viewer: AnyViewer,
@@ -178,7 +178,7 @@ async def one_assessment(
     return unchanged or WholeAssessmentOut.model_validate(_shown_whole(found, viewer, directory))
 
 
-@router.get("/assessments/{assessment_id}/progress", responses=problems(401, 404, 429, 503))
+@router.get("/assessments/{assessment_id}/progress", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
 async def assessment_progress(
     assessment_id: AssessmentId,
     viewer: AnyViewer,

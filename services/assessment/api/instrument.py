@@ -1,11 +1,11 @@
 """Instruments and cycles: public, immutable, from the data beside the code."""
 
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request
 
 from chassis.auth import AnyViewer
-from chassis.conditional import etag, not_modified
+from chassis.conditional import NOT_MODIFIED, told
 from chassis.problem import NotFound
 from chassis.problems import problems
 from contracts.assessment import CycleOpened, InstrumentPublished
@@ -20,20 +20,19 @@ async def list_instruments(_viewer: AnyViewer) -> list[str]:
     return [instrument.instrument for instrument in catalogue.instruments()]
 
 
-@router.get("/instruments/{instrument_id}", responses=problems(401, 404, 429))
-async def one_instrument(instrument_id: str, _viewer: AnyViewer, request: Request, response: Response) -> Any:
+@router.get("/instruments/{instrument_id}", responses=problems(401, 404, 422, 429) | NOT_MODIFIED)
+async def one_instrument(
+    instrument_id: Annotated[str, Path(max_length=40)], _viewer: AnyViewer, request: Request
+) -> InstrumentPublished:
     """A questionnaire, whole: layers, weights, scale, bands, and the texts of its levels where they are known."""
-    found: InstrumentPublished | None = next(
-        (i for i in catalogue.instruments() if i.instrument == instrument_id), None
-    )
+    found = next((i for i in catalogue.instruments() if i.instrument == instrument_id), None)
     if found is None:
         raise NotFound(
             "GET /assessment/v1/instruments lists those there are.",
             "GET /assessment/v1/instruments memuat daftarnya.",
             field="instrument_id",
         )
-    tag = response.headers["ETag"] = etag(found.instrument)  # immutable: its id is its state
-    return not_modified(request, tag) or found
+    return told(found, request)
 
 
 @router.get("/cycles", responses=problems(401, 429))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from chassis.auth import AnyViewer, CurrentViewer
-from chassis.conditional import Expected, PreconditionRequired, tagged
+from chassis.conditional import NOT_MODIFIED, Expected, PreconditionRequired, tagged
 from chassis.problem import NotFound
 from chassis.problems import problems
 from chassis.service import provided
@@ -152,7 +152,7 @@ async def take_up(command: Command, response: Response) -> Receipt:
     return answered(await usecases.take_up(command), response)
 
 
-@router.get(STAGE, responses=problems(401, 404, 422, 429, 503))
+@router.get(STAGE, responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def one_stage(
     assessment_id: AssessmentId,
     stage: ReviewStage,

@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from chassis.body import CSV
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import CycleOpened
@@ -56,7 +57,11 @@ _LAYERS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@router.get("/exports/{cycle}.csv", responses=problems(422, 429, 503), response_class=StreamingResponse)
+@router.get(
+    "/exports/{cycle}.csv",
+    responses=problems(422, 429, 503) | {200: {"content": {CSV: {"schema": {"type": "string"}}}}},
+    response_class=StreamingResponse,
+)
 async def export_csv(
     cycle: CyclePath, scores: ScoreStore, instruments: InstrumentStore, directory: Regions
 ) -> StreamingResponse:
@@ -69,10 +74,14 @@ async def export_csv(
         async for page in _pages(cycle, scores):
             yield "".join(_csv_line([row.get(name, "") for name in columns]) for row in _rows(page, directory))
 
-    return _streamed(lines(), "text/csv; charset=utf-8", f"{cycle}.csv")
+    return _streamed(lines(), f"{CSV}; charset=utf-8", f"{cycle}.csv")
 
 
-@router.get("/exports/{cycle}.jsonl", responses=problems(422, 429, 503), response_class=StreamingResponse)
+@router.get(
+    "/exports/{cycle}.jsonl",
+    responses=problems(422, 429, 503) | {200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}}},
+    response_class=StreamingResponse,
+)
 async def export_json_lines(
     cycle: CyclePath, scores: ScoreStore, instruments: InstrumentStore, directory: Regions
 ) -> StreamingResponse:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from chassis import outbox
 from chassis.auth import CurrentViewer
 from chassis.body import CSV, media_type_of
-from chassis.conditional import IdempotencyKey, told
+from chassis.conditional import NOT_MODIFIED, IdempotencyKey, told
 from chassis.problems import problems
 from chassis.service import provided
 from contracts.assessment import CycleId
@@ -76,7 +76,7 @@ _BODY: dict[str, Any] = {
                 "example": "code,name,kind,domain_1,index,predicate\n"
                 "32.11,Kabupaten Sumedang,kabupaten,5.00,4.14,Sangat Baik\n",
             },
-            "application/json": {"schema": _RECORDS.json_schema()},
+            "application/json": {"schema": {"type": "array", "items": Record.model_json_schema()}},
         },
     }
 }
@@ -130,7 +130,7 @@ async def import_official(
     return ImportOut.model_validate(done.outcome)
 
 
-@router.get("/official/imports/{import_id}", responses=problems(401, 404, 422, 429, 503))
+@router.get("/official/imports/{import_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def import_status(
     import_id: Annotated[str, Path(max_length=36)], viewer: CurrentViewer, official: OfficialStore, request: Request
 ) -> ImportStatusOut:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
-from chassis.conditional import told
+from chassis.conditional import NOT_MODIFIED, told
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import PredicateBasis, RegionCode, Stage
@@ -83,7 +83,7 @@ class ComparisonOut(BaseModel):
     missing: list[str]
 
 
-@router.get("/regions/{region}", responses=problems(401, 422, 429, 503))
+@router.get("/regions/{region}", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def portrait(
     region: Annotated[RegionCode, Path(examples=["32.11"])],
     viewer: AnyViewer,
@@ -103,7 +103,7 @@ async def portrait(
     return told(PortraitOut.model_validate(shown), request)
 
 
-@router.get("/comparison", responses=problems(401, 422, 429, 503))
+@router.get("/comparison", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def compare(
     region: Annotated[
         list[RegionCode],

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
-from chassis.conditional import told
+from chassis.conditional import NOT_MODIFIED, told
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import PredicateBasis, RegionCode, Status
@@ -55,7 +55,7 @@ class ScoresOut(BaseModel):
     items: list[ScoreOut]
 
 
-@router.get("/scores", responses=problems(401, 422, 429, 503))
+@router.get("/scores", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def region_scores(
     region: Annotated[RegionCode, Query(examples=["32.11"])],
     viewer: AnyViewer,
@@ -68,13 +68,13 @@ async def region_scores(
     return told(ScoresOut(items=[ScoreOut.of(d) for d in found]), request)
 
 
-@router.get("/scores/{assessment_id}", responses=problems(401, 404, 422, 429, 503))
+@router.get("/scores/{assessment_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def one_score(assessment_id: ScoreId, viewer: AnyViewer, scores: ScoreStore, request: Request) -> ScoreOut:
     """The newest score of an assessment, such as spbe-2023:32.11, or an official result."""
     return told(ScoreOut.of(await scores.of(assessment_id, viewer=viewer)), request)
 
 
-@router.get("/scores/{assessment_id}/history", responses=problems(401, 404, 422, 429, 503))
+@router.get("/scores/{assessment_id}/history", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def score_history(
     assessment_id: ScoreId, viewer: AnyViewer, scores: ScoreStore, request: Request, limit: Limit = 50
 ) -> ScoresOut:

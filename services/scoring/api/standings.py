@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
-from chassis.conditional import told
+from chassis.conditional import NOT_MODIFIED, told
 from chassis.problems import problems
 from contracts.regions import Directory, Kind
 from contracts.scoring import Basis, Figure
@@ -51,7 +51,7 @@ class StandingsOut(BaseModel):
     next: str | None
 
 
-@router.get("/standings", responses=problems(400, 401, 422, 429, 503))
+@router.get("/standings", responses=problems(400, 401, 422, 429, 503) | NOT_MODIFIED)
 async def standings(
     cycle: CycleIn,
     kind: Annotated[Kind, Query(description="Ranks are inside one kind.", examples=["regency"])],

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
-from chassis.conditional import told
+from chassis.conditional import NOT_MODIFIED, told
 from chassis.problem import Problem
 from chassis.problems import problems
 from contracts.assessment import Aim
@@ -156,7 +156,7 @@ class MissingOut(BaseModel):
     next: str | None
 
 
-@router.get("/summaries/{cycle}", responses=problems(401, 422, 429, 503))
+@router.get("/summaries/{cycle}", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def summary(
     cycle: CyclePath,
     viewer: AnyViewer,
@@ -198,7 +198,7 @@ async def summary(
     )
 
 
-@router.get("/summaries/{cycle}/missing", responses=problems(401, 422, 429, 503))
+@router.get("/summaries/{cycle}/missing", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def missing(
     cycle: CyclePath,
     kind: KindIn,
@@ -232,7 +232,7 @@ async def missing(
     return told(out, request)
 
 
-@router.get("/leaders/{cycle}", responses=problems(401, 422, 429, 503))
+@router.get("/leaders/{cycle}", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def leaders(
     cycle: CyclePath,
     kind: KindIn,

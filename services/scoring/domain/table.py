@@ -8,9 +8,9 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from services.scoring.domain.official import Judged, Remark, Row, Where, known_field, shown
 from services.scoring.domain.score import Instrument
@@ -27,17 +27,20 @@ _LAYERS = {"d": "domain", "a": "aspect"}
 _DECIMAL_COMMA = re.compile(r"([0-9]{1,2}),([0-9]{1,10})", re.ASCII)
 
 
+Text = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
+
+
 class Record(BaseModel):
     """A record of the national API. Figures are numbers or text; as text every decimal survives."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     kode: str = Field(max_length=16, examples=["32.11"])
-    tahun: str = Field(max_length=4, examples=["2023"])
+    tahun: Annotated[Text, Field(max_length=4, examples=[2023])]
     nama_instansi: str = Field(default="", max_length=200, examples=["Kabupaten Sumedang"])
     kategori: str = Field(default="", max_length=40, examples=["Kabupaten"])
     daerah: str = Field(default="", max_length=200, examples=["Jawa Barat"])
-    nilai: dict[str, str] = Field(max_length=40, examples=[{"D2001": "5.00", "indeks": "4.14"}])
+    nilai: dict[str, Text] = Field(max_length=40, examples=[{"D2001": "5.00", "indeks": "4.14"}])
 
 
 class NotCsv(Exception):
