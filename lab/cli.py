@@ -163,13 +163,15 @@ def score(
 
 @app.command()
 def env(directory: At = system.DIRECTORY) -> None:
-    """Print where the services are, for a shell: ASSESSMENT=…, SCORING=….
+    """Print where everything is, for a shell: ASSESSMENT=…, SCORING=…, and ISSUER=…, KAFKA=… for integrators.
 
     `eval "$(livinglab env)"`
     """
     with in_words():
-        for name in system.SERVICES:
-            address = system.address_of(name, directory)
+        # Not under the names of ADDRESS_VARIABLES: a later `up` in the same shell would take them for parts of yours.
+        parts = {**{name: name for name in system.SERVICES}, "issuer": "oidc", "kafka": "kafka"}
+        for name, part in parts.items():
+            address = system.address_of(part, directory)
             out.print(f"export {name.upper()}={address}", highlight=False, markup=False, soft_wrap=True)
 
 
