@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from contracts import events
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"^```python\n(# (\S+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A script, whose first line names its file."""
 RUN_ELSEWHERE = {"make demo\nmake test\n"}
 """The two promises themselves; `.ci/run` keeps them."""
 
@@ -38,6 +42,91 @@ def test_the_readmes_commands_do_what_it_says(tmp_path: Path) -> None:
     assert '"level":"4"' in told.stdout
     assert '"code": "incomplete"' in told.stdout
     assert '"index":{"value":"3","shown":"3.00"}' in told.stdout
+
+
+def a_clone(directory: Path) -> Path:
+    """A folder that looks like the repository to commands, so that a guide's files do not land in ours."""
+    clone = directory / "clone"
+    clone.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in {".livinglab", "coba"}:
+            (clone / entry.name).symlink_to(entry)
+    return clone
+
+
+def told_by(guide: str, directory: Path) -> str:
+    """What the commands of a guide print, each script saved where the guide says; they must all succeed."""
+    document = ROOT / "docs" / guide
+    environment = os.environ | {"LIVINGLAB_DIRECTORY": str(directory / "home")}
+    clone = a_clone(directory)
+    (clone / "coba").mkdir()
+    for script, name in SAVED.findall(document.read_text()):
+        (clone / name).write_text(script)
+    try:
+        told = subprocess.run(
+            ["bash", "-c", script_of(document)],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    finally:
+        subprocess.run([ROOT / ".venv/bin/livinglab", "down"], env=environment, capture_output=True, check=False)
+    assert told.returncode == 0, told.stderr + told.stdout
+    return told.stdout
+
+
+@pytest.mark.real
+def test_the_portals_guide_does_what_it_says(tmp_path: Path) -> None:
+    told = told_by("start-portal.md", tmp_path)
+    assert "/scoring/v1/standings" in told
+    assert '"dry_run":true,"rows":3' in told
+    assert '"status":"carried"' in told
+    assert '"decree": "Simulasi tanpa keputusan"' in told, "official standings, with their decree"
+    assert '"against_first":{"index":"-0.55"' in told
+    assert '"aims":[' in told
+    assert '"rank":2,"region":"32.08"' in told, "the second page"
+    assert "\n304\n" in told
+    assert "region,name,kind,province,cycle" in told
+    assert '"@context": "http://www.w3.org/ns/csvw"' in told
+    assert '"jwks_uri"' in told
+    assert "201 replayed: true" in told
+    assert '"code": "stale"' in told
+    assert '"missing":[]' in told
+    assert '"code": "minutes_missing"' in told
+    assert '"status":"submitted"' in told
+    assert '"self":{"index":{"value":"3","shown":"3.00"}' in told, "the score"
+    assert "'basis': 'self'" in told, "the portrait on two bases"
+    assert '"code": "invalid_request"' in told
+    assert "http://localhost:5173 200 http://localhost:5173" in told
+    assert "https://asing.example 400" in told
+
+
+@pytest.mark.real
+def test_the_ministries_guide_does_what_it_says(tmp_path: Path) -> None:
+    told = told_by("start-ministry.md", tmp_path)
+    assert '"field": "index", "line": 3, "column": 4, "code": "not_a_figure"' in told
+    assert '"dry_run":true,"rows":2,"new":2' in told
+    assert '"dry_run":true,"rows":1,"new":0,"changed":1' in told
+    kuningan = "id.livinglab.score.recalculated.v1 spbe-2025:32.08:official revisi"
+    for revision in (1, 2):
+        assert f"baru · new: {kuningan} {revision}" in told
+        assert f"sudah ada · known: {kuningan} {revision}" in told, "another group reads it again"
+    for noun in ("instrument.published", "cycle.opened"):
+        assert f"baru · new: id.livinglab.{noun}.v1 pemdi-2026 revisi 1" in told, "they share an id"
+    by_sdk = told[told.rindex("sudah ada · known:") :]
+    assert f"\n{kuningan} 2" in by_sdk
+    assert f"\n{kuningan} 1" not in by_sdk, "only the newest"
+    assert "resmi · official: 2.98 Baik · Simulasi tanpa keputusan" in by_sdk
+    assert '"audience": "supervised"' in told
+
+
+def test_the_ministries_guide_names_every_fact() -> None:
+    text = (ROOT / "docs/start-ministry.md").read_text()
+    rows = re.findall(r"^\| `([a-z.]+)` \| `(livinglab\.[a-z]+)` \| ([a-z ]+) \| `([a-z/]+)` \|", text, re.MULTILINE)
+    assert rows == [(fact.name, fact.topic.name, fact.topic.key, fact.source) for fact in events.ALL]
 
 
 def test_every_link_inside_the_documents_leads_somewhere() -> None:
