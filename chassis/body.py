@@ -61,6 +61,14 @@ class UnsupportedMediaType(Problem):
     detail_id = "Kirim JSON dalam UTF-8, tidak dikompresi, dengan `Content-Type: application/json`."
 
 
+class TableExpected(UnsupportedMediaType):
+    """Neither a table nor JSON by its own account."""
+
+    title = "Only CSV and JSON are understood here"
+    detail = "Send UTF-8, not compressed, with `Content-Type: text/csv` or `application/json`."
+    detail_id = "Kirim UTF-8, tidak dikompresi, dengan `Content-Type: text/csv` atau `application/json`."
+
+
 class BadJson(Problem):
     """Not JSON, or JSON that readers understand differently."""
 
@@ -129,7 +137,7 @@ class StrictJson:
             if body is None:
                 return  # the client left; there is nobody to answer
             if body and table_max is None:
-                check_media_type(headers)
+                check_media_type(headers, table=scope["path"] in self._tables)
                 check_json(body, max_depth=self._max_depth)
         except Problem as problem:
             await respond(problem, scope)(scope, receive, send)
@@ -166,7 +174,7 @@ class StrictJson:
 async def _cut_off(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
     """The first `max_bytes` of a table, its rest read and dropped; None when the client left."""
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType
+        raise TableExpected
     read, body = 0, bytearray()
     try:
         async with asyncio.timeout(TABLE_TIMEOUT_S):
@@ -203,14 +211,17 @@ def media_type_of(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def check_media_type(headers: Headers) -> None:
-    """Raises UnsupportedMediaType unless the body says it is plain JSON. A charset is ignored, as RFC 8259 has it."""
+def check_media_type(headers: Headers, *, table: bool = False) -> None:
+    """Raises UnsupportedMediaType unless the body says it is plain JSON. A charset is ignored, as RFC 8259 has it.
+
+    table: the refusal names CSV too.
+    """
     media_type = media_type_of(headers)
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
     if not is_json or headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType
+        raise TableExpected if table else UnsupportedMediaType
 
 
 def check_json(body: bytes, *, max_depth: int) -> None:

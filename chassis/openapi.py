@@ -1,15 +1,18 @@
 """The OpenAPI document, where FastAPI alone would say less than is true."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from chassis.conditional import TAGS_MAX_CHARS
+from chassis.problem import Problem
+from chassis.problems import FIELD_MAX_CHARS
 
 DESCRIPTION = (
     "Reads without a token show what is public; with one (OIDC, `Authorization: Bearer …`) what its holder may see. "
@@ -27,6 +30,45 @@ ALWAYS_NEEDED = frozenset({"If-Match", "Idempotency-Key"})
 def operation_id(route: APIRoute) -> str:
     """The function's name: what a generated client calls the operation."""
     return route.name
+
+
+class UnknownParameter(Problem):
+    """A filter that is mistyped, and would be ignored: the answer would be about something else."""
+
+    status, code, title = 422, "unknown_parameter", "There is no such parameter"
+
+
+async def _known_parameters(request: Request) -> None:
+    route: APIRoute = request.scope["route"]
+    known = _KNOWN.get(route.endpoint)
+    if known is None:
+        known = _KNOWN[route.endpoint] = frozenset(_parameters(route.dependant))
+    for name in request.query_params:
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "-"
+            raise UnknownParameter(
+                f"This operation takes: {allowed}. Correct the name, or leave it out.",
+                f"Operasi ini menerima: {allowed}. Perbaiki namanya, atau hilangkan.",
+                field=name[:FIELD_MAX_CHARS],
+            )
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    return {field.alias for field in dependant.query_params}.union(*map(_parameters, dependant.dependencies))
+
+
+_KNOWN: dict[Callable[..., Any], frozenset[str]] = {}
+"""Operation → the query parameters that it takes, found at its first request."""
+
+
+def routes(service: str, under: str = "") -> APIRouter:
+    """A router for a noun of a service: its prefix, names for generated clients, and no unknown query parameters."""
+    return APIRouter(
+        prefix=f"/{service}/v1{under}",
+        tags=[service],
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(_known_parameters)],
+    )
 
 
 def describe(app: FastAPI, examples: Path | None = None) -> None:

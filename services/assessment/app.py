@@ -16,7 +16,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         name="assessment",
         examples=Path(__file__).with_name("examples.json"),
-        routes=api.router,
+        routers=api.routers,
         stores=[Assessments, Catalogue],
         at_start=[publish_catalogue],
     )

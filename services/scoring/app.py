@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         name="scoring",
         examples=Path(__file__).with_name("examples.json"),
-        routes=api.router,
+        routers=api.routers,
         stores=[Instruments, Official, Projection, Scores, Summaries],
         reactions=consumers.reactions,
         beside=[derive_summaries, carry_imports],

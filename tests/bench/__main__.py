@@ -1,4 +1,4 @@
-"""`python -m tests.bench [scoring|latency|growth|reads]`; without an argument all. Figures on standard output."""
+"""`python -m tests.bench [scoring|latency|growth|reads|public]`; without an argument all. Prints figures as JSON."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import growth, latency, scoring
+from tests.bench import growth, latency, public, scoring
 from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
@@ -16,6 +16,7 @@ PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
     "latency": latency.measure,
     "growth": growth.measure_events,
     "reads": growth.measure_reads,
+    "public": public.measure,
 }
 
 

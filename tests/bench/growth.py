@@ -51,9 +51,9 @@ def measure_events(stage: Stage, progress: Progress) -> list[Figure]:
     costs: dict[int, list[Drained]] = {}
     for size in SIZES:
         progress.update(task, description=f"growth: {size} regions")
-        with _grown(stage, size) as grown:
+        with grown(stage, size) as service:
             for number in range(ROUNDS):
-                drained = _drain(stage, grown, first_revision=10_000 * (number + 1), seed=number)
+                drained = _drain(stage, service, first_revision=10_000 * (number + 1), seed=number)
                 costs.setdefault(size, []).append(drained)
                 progress.console.print(f"  {size:>7} {drained}", highlight=False)
                 progress.advance(task)
@@ -68,9 +68,9 @@ def measure_reads(stage: Stage, progress: Progress) -> list[Figure]:
     costs: dict[str, dict[int, list[float]]] = {}
     for size in SIZES:
         progress.update(task, description=f"reads: {size} regions")
-        with _grown(stage, size) as grown, httpx.Client(base_url=f"{grown.part.address}/scoring/v1") as client:
+        with grown(stage, size) as service, httpx.Client(base_url=f"{service.part.address}/scoring/v1") as client:
             for _ in range(ROUNDS):
-                for name, read in _reads(stage, client, grown.codes).items():
+                for name, read in _reads(stage, client, service.codes).items():
                     costs.setdefault(name, {}).setdefault(size, []).append(_milliseconds(read))
         for name, by_size in costs.items():
             progress.console.print(f"  {size:>7} {name:<28} {median(by_size[size]):.2f} ms", highlight=False)
@@ -124,7 +124,7 @@ def _milliseconds(read: Callable[[], object]) -> float:
 
 
 @contextmanager
-def _grown(stage: Stage, size: int) -> Generator[Grown]:
+def grown(stage: Stage, size: int) -> Generator[Grown]:
     """A service whose reference list has `size` regions; some were scored by it, the others are copies of these."""
     file = stage.directory / f"regions-{size}.csv"
     provinces = _make_regions(file, size)
@@ -133,13 +133,13 @@ def _grown(stage: Stage, size: int) -> Generator[Grown]:
     side = worker(stage, role="both", REGIONS_FILE=str(file))
     begin = stage.ends(topics.ASSESSMENT.name)
     with stage.database() as database, running(stage, side, database, begin=begin) as part:
-        grown = Grown(part, side, codes, database)
-        _drain(stage, grown, first_revision=1, seed=99)
+        service = Grown(part, side, codes, database)
+        _drain(stage, service, first_revision=1, seed=99)
         _copy_scores(stage.mongo[database], provinces)
         # Once more, so that every province's mark is raised after the copies were there.
-        _drain(stage, grown, first_revision=5_000, seed=98)
+        _drain(stage, service, first_revision=5_000, seed=98)
         _wait_for_summaries(stage.mongo[database])
-        yield grown
+        yield service
 
 
 def _make_regions(file: Path, size: int) -> dict[str, str]:

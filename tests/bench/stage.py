@@ -88,10 +88,12 @@ class Stage:
         yield name
         self.mongo.drop_database(name)
 
-    def token(self, organization: str, *roles: str) -> dict[str, str]:
+    def token(self, organization: str, *roles: str, subject: str | None = None) -> dict[str, str]:
         """The Authorization header of somebody."""
         key = kept_key(self.directory / "oidc" / "key.json")
-        token = mint(key, issuer=self.environment["OIDC_ISSUER"], organization=organization, roles=roles)
+        token = mint(
+            key, issuer=self.environment["OIDC_ISSUER"], organization=organization, roles=roles, subject=subject
+        )
         return {"Authorization": f"Bearer {token}"}
 
 

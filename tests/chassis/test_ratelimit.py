@@ -4,10 +4,12 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.requests import Request
 
 from chassis import problems
-from chassis.ratelimit import RateLimit
+from chassis.ratelimit import WINDOW_S, RateLimit, SlidingWindow
 
 PER_MINUTE = 3
 
@@ -93,3 +95,25 @@ async def test_probes_are_never_refused() -> None:
     await statuses(limited, PER_MINUTE + 1)
     assert await statuses(limited, PER_MINUTE * 3, path="/livez") == {200}
     assert await statuses(limited, PER_MINUTE * 3, path="/readyz") == {200}
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.sampled_from("ab")), max_size=80))
+def test_no_caller_passes_more_than_twice_the_limit_in_any_minute_and_waiting_helps(
+    calls: list[tuple[float, str]],
+) -> None:
+    clock = 0.0
+    window = SlidingWindow(PER_MINUTE, elapsed=lambda: clock)
+    passed: list[tuple[float, str]] = []
+    for pause, caller in calls:
+        clock += pause
+        wait_s = window.hit(caller)
+        if not wait_s:
+            passed.append((clock, caller))
+            continue
+        assert 0 < wait_s <= 2 * WINDOW_S
+        assert sum(who == caller and clock - at < 2 * WINDOW_S for at, who in passed) >= PER_MINUTE, "not without cause"
+        clock += wait_s + 0.001
+        assert window.hit(caller) == 0
+        passed.append((clock, caller))
+    for at, caller in passed:
+        assert sum(who == caller and at <= other < at + WINDOW_S for other, who in passed) <= 2 * PER_MINUTE

@@ -68,7 +68,7 @@ def notes(
         *, at_start: Sequence[Work] = (), beside: Sequence[Work] = (), **changed: object
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         mine = settings.model_copy(update={"mongodb_database": database.name, **changed})
-        return running(service(mine, name="notes", routes=router, stores=[Notes], at_start=at_start, beside=beside))
+        return running(service(mine, name="notes", routers=[router], stores=[Notes], at_start=at_start, beside=beside))
 
     return starting
 
@@ -157,7 +157,7 @@ async def test_nothing_is_created_before_the_lifespan_begins(
         made.append(parts)
         return Notes(parts)
 
-    app = service(settings, name="notes", routes=router, stores=[store])
+    app = service(settings, name="notes", routers=[router], stores=[store])
     assert made == []
     assert not hasattr(app.state, "resources")
 

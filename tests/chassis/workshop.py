@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 from asgi_lifespan import LifespanManager
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.consumer import Reactions
@@ -220,7 +220,7 @@ def create_app(settings: Settings, facts: Facts, troubles: Troubles) -> FastAPI:
     return service(
         settings,
         name="workshop",
-        routes=APIRouter(),
+        routers=[],
         stores=[lambda parts: Workshop(parts, facts, troubles)],
         reactions=reactions,
     )

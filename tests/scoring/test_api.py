@@ -110,9 +110,8 @@ async def test_a_cursor_that_no_page_gave_is_refused(
 async def test_an_unknown_scope_is_refused_with_its_field(
     scope: dict[str, str], field: str, scoring: httpx.AsyncClient, nation: dict[str, str]
 ) -> None:
-    for address in (f"/summaries/{CYCLE}", "/standings"):
-        asked = scope | {"cycle": CYCLE, "kind": "regency"}
-        refused = await scoring.get(address, params=asked, headers=nation)
+    for address in (f"/summaries/{CYCLE}", f"/standings?cycle={CYCLE}&kind=regency"):
+        refused = await scoring.get(httpx.URL(address).copy_merge_params(scope), headers=nation)
         assert (refused.status_code, refused.json()["code"], refused.json()["field"]) == (422, "unknown_scope", field)
 
 
@@ -130,6 +129,13 @@ async def test_what_does_not_exist_is_not_taken_for_what_has_no_scores_yet(
     refused = await scoring.get(address, headers=nation)
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["field"]) == (422, code, code.removeprefix("unknown_"))
+
+
+async def test_a_mistyped_parameter_is_refused_rather_than_ignored(scoring: httpx.AsyncClient) -> None:
+    refused = await scoring.get("/standings", params={"cycle": CYCLE, "kind": "city", "bases": "official"})
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["field"]) == (422, "unknown_parameter", "bases")
+    assert "basis, cursor, cycle, group, kind, limit, province" in problem["detail"]
 
 
 async def test_a_summary_is_of_one_scope(scoring: httpx.AsyncClient, nation: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from contracts.fact import fact_id
 from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
 from services.scoring.domain.score import RULE
+from services.scoring.domain.summary import ALL_KINDS
 from services.scoring.usecases import score as usecases
 from tests.scoring.desk import BEGUN, Desk, Furnish, every, read, state, told
 
@@ -163,7 +164,7 @@ async def test_summaries_follow_corrections_and_forget_who_has_no_index_any_more
                 await asyncio.sleep(0.02)
         (nation,) = await desk.database["nations"].find().to_list(None)
         kinds = nation["parts"].get("self", {}).get("supervised", {})
-        return {kind: dict(part["shown"]) for kind, part in kinds.items()}
+        return {kind: dict(part["shown"]) for kind, part in kinds.items() if kind != ALL_KINDS}
 
     await desk.score(told(state("32.11", levels=every(3))), told(state("32", levels=every(4))))
     await desk.score(told(state("31", levels=every(5))))

@@ -7,11 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, Expected, IfMatch, PreconditionRequired, etag, tagged
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Depth, Viewer, sees
@@ -21,7 +22,7 @@ from services.assessment.domain.assessment import Assessment
 from services.assessment.store import Assessments
 from services.assessment.usecases import answer_tag
 
-router = APIRouter()
+router = routes("assessment")
 
 
 def _as_written(given: object) -> object:

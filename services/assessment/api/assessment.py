@@ -4,12 +4,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field
 
 from chassis import outbox
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, tagged
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Viewer
@@ -29,7 +30,7 @@ from services.assessment.api.command import REFUSALS, Command, Receipt, answered
 from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.usecases import whole_tag
 
-router = APIRouter()
+router = routes("assessment")
 
 Regions = Annotated[Directory, provided(Directory)]
 

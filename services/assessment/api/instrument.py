@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
 from chassis.problem import NotFound
 from chassis.problems import problems
 from contracts.assessment import CycleOpened, InstrumentPublished
 from services.assessment import catalogue
 
-router = APIRouter()
+router = routes("assessment")
 
 
 @router.get("/instruments", responses=problems(401, 429))

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, Expected, PreconditionRequired, tagged
+from chassis.openapi import routes
 from chassis.problem import NotFound
 from chassis.problems import problems
 from chassis.service import provided
@@ -32,7 +33,7 @@ from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.domain.review import AspectReport, Assessor, Reason, Recommendation
 from services.assessment.usecases import finding_tag, whole_tag
 
-router = APIRouter(prefix="/assessments/{assessment_id}")
+router = routes("assessment", "/assessments/{assessment_id}")
 
 Regions = Annotated[Directory, provided(Directory)]
 ReviewStage = Annotated[Literal["document", "interview", "site_visit"], Path(description="A stage of review.")]

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from chassis.body import CSV
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import CycleOpened
@@ -22,12 +22,13 @@ from services.scoring.domain.score import Instrument
 from services.scoring.store.scores import Scores, levels_of
 from services.scoring.usecases import read
 
-router = APIRouter()
+router = routes("scoring")
 
 PAGE = 200
 LICENSE = "https://creativecommons.org/licenses/by/4.0/"
 """Of what the Lab adds. Official results are KemenPANRB's: cite the decree beside them."""
 JSON_LINES = "application/x-ndjson"
+CSV_METADATA = "application/csvm+json"
 _FIXED: dict[str, tuple[str, str, str]] = {
     "region": ("string", "Kode Kemendagri; teks, bukan angka", "Kemendagri code; text: 11.10 is not 11.1"),
     "name": ("string", "Nama daerah", "Name of the region"),
@@ -95,11 +96,16 @@ async def export_json_lines(
     return _streamed(lines(), JSON_LINES, f"{cycle}.jsonl")
 
 
-@router.get("/exports/{cycle}.csv-metadata.json", responses=problems(422, 429, 503))
-async def export_metadata(cycle: CyclePath, instruments: InstrumentStore) -> dict[str, Any]:
+@router.get(
+    "/exports/{cycle}.csv-metadata.json",
+    responses=problems(422, 429, 503) | {200: {"content": {CSV_METADATA: {"schema": {"type": "object"}}}}},
+    response_class=Response,
+)
+async def export_metadata(cycle: CyclePath, instruments: InstrumentStore) -> Response:
     """What each column means, and under which licence: W3C's metadata for CSV on the Web."""
     opened = await read.opened(cycle, instruments=instruments)
-    return _metadata(opened, await instruments.get(opened.instrument))
+    described = _metadata(opened, await instruments.get(opened.instrument))
+    return Response(orjson.dumps(described), media_type=CSV_METADATA)
 
 
 async def _pages(cycle: str, scores: Scores) -> AsyncGenerator[list[Document]]:
@@ -149,7 +155,7 @@ def _csv_line(cells: Sequence[Any]) -> str:
 
 
 def _streamed(content: AsyncIterable[Any], media_type: str, name: str) -> StreamingResponse:
-    described = f'<{name.partition(".")[0]}.csv-metadata.json>; rel="describedby"; type="application/csvm+json"'
+    described = f'<{name.partition(".")[0]}.csv-metadata.json>; rel="describedby"; type="{CSV_METADATA}"'
     return StreamingResponse(
         content,
         media_type=media_type,

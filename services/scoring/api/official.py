@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -11,6 +11,7 @@ from chassis import outbox
 from chassis.auth import CurrentViewer
 from chassis.body import CSV, media_type_of
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, told
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.service import provided
 from contracts.assessment import CycleId
@@ -20,7 +21,7 @@ from services.scoring.store.official import Official
 from services.scoring.usecases import official as usecases
 
 IMPORTS = "/scoring/v1/official/imports"
-router = APIRouter()
+router = routes("scoring")
 
 OfficialStore = Annotated[Official, provided(Official)]
 _RECORDS = TypeAdapter(list[Record])

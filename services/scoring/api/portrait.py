@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import PredicateBasis, RegionCode, Stage
@@ -19,7 +20,7 @@ from services.scoring.domain.portrait import breaks, difference, disagreement
 from services.scoring.store.scores import levels_of
 from services.scoring.usecases import read
 
-router = APIRouter()
+router = routes("scoring")
 
 
 class DisagreementOut(BaseModel):

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import PredicateBasis, RegionCode, Status
@@ -15,7 +16,7 @@ from contracts.scoring import Basis, Incomplete, OfficialScore, Score
 from services.scoring.api.parameters import Limit, Regions, ScoreStore
 from services.scoring.usecases import read
 
-router = APIRouter()
+router = routes("scoring")
 
 ScoreId = Annotated[
     str,

@@ -1,12 +1,14 @@
 """Regions of one kind by index, on one basis."""
 
+from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
 from chassis.problems import problems
 from contracts.regions import Directory, Kind
 from contracts.scoring import Basis, Figure
@@ -25,7 +27,7 @@ from services.scoring.api.parameters import (
 )
 from services.scoring.usecases import read
 
-router = APIRouter()
+router = routes("scoring")
 
 
 class StandingOut(BaseModel):
@@ -37,8 +39,10 @@ class StandingOut(BaseModel):
     assessment: str
     index: Figure
     predicate: str
+    predicate_stated: bool | None
     decree: str | None
-    """Of an official result."""
+    decree_date: date | None
+    """These three of an official result only."""
 
 
 class StandingsOut(BaseModel):
@@ -95,5 +99,7 @@ def _row(row: read.Ranked, basis: Basis, directory: Directory) -> StandingOut:
         assessment=row.document["_id"],
         index=Figure.model_validate(score["index"]),
         predicate=score["predicate"],
+        predicate_stated=score.get("predicate_stated"),
         decree=score.get("decree"),
+        decree_date=score.get("decree_date"),
     )

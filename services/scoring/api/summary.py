@@ -5,11 +5,12 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
 from chassis.problem import Problem
 from chassis.problems import problems
 from contracts.assessment import Aim
@@ -26,10 +27,10 @@ from services.scoring.api.parameters import (
     ScoreStore,
 )
 from services.scoring.domain.score import figure
-from services.scoring.domain.summary import LEADERS_KEPT, Audience, Part, Ranking
+from services.scoring.domain.summary import ALL_KINDS, LEADERS_KEPT, Audience, Part, Ranking
 from services.scoring.usecases import read
 
-router = APIRouter()
+router = routes("scoring")
 
 KindIn = Annotated[Kind, Query(description="Regions of one kind.", examples=["regency"])]
 
@@ -63,7 +64,7 @@ class PartOut(BaseModel):
             mean=None if part.mean is None else figure(part.mean),
             median=None if part.median is None else figure(part.median),
             predicates=dict(part.predicates),
-            histogram=dict(sorted(part.shown.items())),
+            histogram=dict(part.shown),
         )
 
 
@@ -79,6 +80,9 @@ class AimOut(BaseModel):
     reached: Figure | None
     """Null where nobody has an index yet."""
     met: bool | None
+    """By those that have an index: see `count` and `missing` before you say so."""
+    count: int
+    missing: int
 
 
 class AverageOut(BaseModel):
@@ -174,7 +178,6 @@ async def summary(
     scope = read.scope_of(directory, province=province, group=group)
     found = await scores.summary(scope, cycle=cycle, basis=basis, viewer=viewer)
     expected = {kind: len(codes) for kind, codes in read.expected_of(scope, directory).items()}
-    whole = Part.of_all(found.parts.values())
     bands = [name for name, _ in instrument.bands]
     national = basis is Basis.OFFICIAL and scope.name == "nation"
     averages = await scores.averages(cycle) if national else []
@@ -185,13 +188,13 @@ async def summary(
             basis=basis,
             audience=found.audience,
             as_of=found.as_of,
-            all=PartOut.of(whole, expected=sum(expected.values())),
+            all=PartOut.of(found.parts.get(ALL_KINDS, Part()), expected=sum(expected.values())),
             kinds={
                 kind: PartOut.of(found.parts.get(kind, Part()), expected=expected[kind])
                 for kind in Kind
                 if expected[kind] or kind in found.parts
             },
-            aims=[_aim(aim, {None: whole, **found.parts}, bands) for aim in opened.aims or ()],
+            aims=[_aim(aim, found.parts, expected, bands) for aim in opened.aims or ()],
             published_averages=[AverageOut.model_validate(average) for average in averages],
         ),
         request,
@@ -286,8 +289,9 @@ async def leaders(
     )
 
 
-def _aim(aim: Aim, parts: Mapping[str | None, Part], bands: list[str]) -> AimOut:
-    part = parts.get(aim.kind, Part())
+def _aim(aim: Aim, parts: Mapping[str, Part], expected: Mapping[Kind, int], bands: list[str]) -> AimOut:
+    part = parts.get(aim.kind or ALL_KINDS, Part())
+    of = expected[Kind(aim.kind)] if aim.kind else sum(expected.values())
     reached = part.mean
     if aim.about == "share" and part.count:
         reached = Fraction(100 * part.at_least(aim.predicate or bands[0], bands), part.count)
@@ -295,4 +299,6 @@ def _aim(aim: Aim, parts: Mapping[str | None, Part], bands: list[str]) -> AimOut
         **aim.model_dump(),
         reached=None if reached is None else figure(reached),
         met=None if reached is None else reached >= Fraction(aim.value),
+        count=part.count,
+        missing=max(0, of - part.count),
     )

@@ -91,7 +91,7 @@ class Judged:
         return len(self.faults) >= REMARKS_MAX
 
 
-FIELDS = ("code", "year", "name", "kind", "region", "index", "predicate")
+FIELDS = ("code", "year", "name", "kind", "province", "index", "predicate")
 
 
 def known_field(name: str, instrument: Instrument) -> bool:

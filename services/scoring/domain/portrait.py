@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import zip_longest
 
 from contracts.assessment import Stage
 from contracts.scoring import Figure
-from services.scoring.domain.score import SHOWN_PLACES, round_half_up
 
+_HUNDREDTHS = Decimal("0.01")
 LAST_FIRST = tuple(reversed(Stage))
 """A later stage overrides an earlier one."""
 
@@ -28,10 +28,8 @@ class Disagreement:
 
 def difference(value: str, reference: str) -> str:
     """`value` minus `reference`, exact, shown with a sign and two decimals, half up by magnitude: "+0.12", "0.00"."""
-    exact = Fraction(value) - Fraction(reference)
-    whole, rest = divmod(round_half_up(abs(exact), SHOWN_PLACES), 10**SHOWN_PLACES)
-    sign = "" if not whole and not rest else "+" if exact > 0 else "-"
-    return f"{sign}{whole}.{rest:0{SHOWN_PLACES}d}"
+    shown = (Decimal(value) - Decimal(reference)).quantize(_HUNDREDTHS, ROUND_HALF_UP)
+    return f"{shown:+}" if shown else "0.00"
 
 
 def disagreement(own: Mapping[str, Figure], official: Figure | None) -> Disagreement | None:

@@ -13,6 +13,8 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
+ALL_KINDS = "all"
+"""Beside each kind: the part of all regions, so that no read has to add them up."""
 LEADERS_KEPT = 10
 """Per indicator, kind and scope."""
 
@@ -61,6 +63,7 @@ class Part:
     """At most 501 entries, however many regions."""
     predicates: Counter[str] = field(default_factory=Counter[str])
     total: Decimal = Decimal(0)
+    count: int = 0
 
     def add(self, figured: Figured) -> None:
         """Count one more."""
@@ -68,25 +71,14 @@ class Part:
         self.predicates[figured.predicate] += 1
         # Decimals of 10 places add up exactly within the context's 28 digits.
         self.total += figured.exact
+        self.count += 1
 
     def merge(self, other: "Part") -> None:
         """Count another part's too."""
         self.shown.update(other.shown)
         self.predicates.update(other.predicates)
         self.total += other.total
-
-    @classmethod
-    def of_all(cls, parts: Iterable["Part"]) -> "Part":
-        """Their sum."""
-        whole = cls()
-        for part in parts:
-            whole.merge(part)
-        return whole
-
-    @property
-    def count(self) -> int:
-        """How many regions."""
-        return sum(self.shown.values())
+        self.count += other.count
 
     @property
     def mean(self) -> Fraction | None:
@@ -98,9 +90,9 @@ class Part:
         """Of the indices as shown."""
         if not self.count:
             return None
-        hundredths = sorted((int(text.replace(".", "")), count) for text, count in self.shown.items())
+        ordered = sorted(self.shown.items())  # as text: each has one digit before the point
         middle = ((self.count - 1) // 2, self.count // 2)
-        return Fraction(sum(_at(hundredths, position) for position in middle), 200)
+        return sum((Fraction(_at(ordered, position)) for position in middle), Fraction(0)) / 2
 
     def at_least(self, predicate: str, bands: Sequence[str]) -> int:
         """How many have `predicate` or a better one; `bands` are ordered from the best down."""
@@ -179,7 +171,8 @@ class Tally:
         ]
         for audience in audiences:
             counted = (figured.basis, audience.value, figured.kind)
-            self.parts.setdefault(counted, Part()).add(figured)
+            for kind in (figured.kind, ALL_KINDS):
+                self.parts.setdefault((*counted[:2], kind), Part()).add(figured)
             rankings = self.rankings.setdefault(counted, {}) if found else {}
             for number, leader in found:
                 rankings.setdefault(number, Ranking()).add(leader)
@@ -202,7 +195,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one audience may know of a scope on one basis: a part per kind."""
+    """What one audience may know of a scope on one basis: a part per kind, and of ALL_KINDS."""
 
     audience: Audience
     parts: Mapping[str, Part]
@@ -224,10 +217,10 @@ def decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _at(ordered: Iterable[tuple[int, int]], position: int) -> int:
+def _at(ordered: Iterable[tuple[str, int]], position: int) -> str:
     reached = 0
-    for value, count in ordered:
+    for text, count in ordered:
         reached += count
         if position < reached:
-            return value
+            return text
     raise IndexError(position)

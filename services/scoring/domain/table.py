@@ -20,7 +20,7 @@ CSV_MAX_BYTES = 1_000_000
 DELIMITERS = ";\t,"
 ALIASES = {
     "kode": "code", "tahun": "year", "nama": "name", "nama_instansi": "name", "kategori": "kind", "jenis": "kind",
-    "daerah": "region", "indeks": "index", "predikat": "predicate",
+    "daerah": "province", "indeks": "index", "predikat": "predicate",
 }  # fmt: skip
 _LAYER_CODE = re.compile(r"([da])20([0-9]{2})", re.ASCII | re.IGNORECASE)
 _LAYERS = {"d": "domain", "a": "aspect"}

@@ -22,6 +22,7 @@ def document_of(tally: Tally) -> Document:
             "shown": dict(sorted(part.shown.items())),
             "predicates": dict(sorted(part.predicates.items())),
             "total": Decimal128(part.total),
+            "count": part.count,
         }
     leaders: Document = {}
     for (basis, audience, kind), rankings in sorted(tally.rankings.items()):
@@ -50,7 +51,7 @@ def tally_of(document: Document) -> Tally:
 def part_of(document: Document) -> Part:
     """One part."""
     total: Decimal = document["total"].to_decimal()
-    return Part(Counter(document["shown"]), Counter(document["predicates"]), total)
+    return Part(Counter(document["shown"]), Counter(document["predicates"]), total, document["count"])
 
 
 def ranking_of(document: Document) -> Ranking:

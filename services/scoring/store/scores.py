@@ -103,11 +103,8 @@ class Scores:
         if after is not None:
             index = Decimal128(after.index)
             clauses.append({"$or": [{order: {"$lt": index}}, {order: index, "_id": {"$gt": after.name}}]})
-        wanted = {
-            "region": 1,
-            "order": 1,
-            **{f"scores.{basis}.{field}": 1 for field in ("index", "predicate", "decree")},
-        }
+        shown = ("index", "predicate", "decree", "decree_date", "predicate_stated")
+        wanted = {"region": 1, **{f"scores.{basis}.{field}": 1 for field in shown}}
         page = self._current.find({"$and": clauses}, wanted).sort([(order, -1), ("_id", 1)])
         return await page.limit(limit).to_list(None)
 

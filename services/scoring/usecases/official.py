@@ -33,10 +33,9 @@ class ImportRefused(Problem):
 
     def __init__(self, faults: Sequence[Remark]) -> None:
         super().__init__(
-            f"{len(faults)} faults, each with its place under `errors`. Nothing was written: mend them and send the "
-            "whole table again.",
-            f"{len(faults)} kesalahan, masing-masing dengan tempatnya di `errors`. Tidak ada yang disimpan: perbaiki "
-            "lalu kirim lagi seluruh tabel.",
+            "`errors` names each fault with its place. Nothing was written: mend them and send the whole table again.",
+            "`errors` menyebut setiap kesalahan dan tempatnya. Tidak ada yang disimpan: perbaiki lalu kirim lagi "
+            "seluruh tabel.",
             errors=[told(fault) for fault in faults],
         )
 

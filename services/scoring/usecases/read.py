@@ -114,7 +114,7 @@ async def standings(
     )
     rows: list[Ranked] = []
     for document in page:
-        index = str(document["order"][basis])
+        index = document["scores"][basis]["index"]["value"]
         seen = (after.seen if after else 0) + 1
         rank = after.rank if after and after.index == index else seen
         after = Place(index=index, name=document["_id"], seen=seen, rank=rank)
