@@ -191,14 +191,14 @@ def show_comparison(out: Console, comparison: Mapping[str, Any]) -> None:
     table = _table("", *(region["name"] for region in regions))
     names = ["index", *(f"domain_{number}" for number in regions[0]["domains"])]
     for name in names:
-        cells = [_figure_of(region, name)["shown"] for region in regions]
-        apart = [region["against_first"][name] for region in regions[1:]]
+        cells = [_part_of(region, name)["shown"] for region in regions]
+        apart = [_part_of(region["against_first"], name) for region in regions[1:]]
         table.add_row(name, cells[0], *(f"{cell}  ({gap})" for cell, gap in zip(cells[1:], apart, strict=True)))
     table.add_row("predikat", *(region["predicate"] for region in regions))
     out.print(table)
 
 
-def _figure_of(region: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _part_of(region: Mapping[str, Any], name: str) -> Any:
     layer, _, number = name.partition("_")
     return region[f"{layer}s"][number] if number else region[layer]
 

@@ -306,7 +306,8 @@ async def test_portrait_and_comparison_and_leaders_of_what_was_published(
     assert (portrait["levels"]["self"]["1"], portrait["break_before"]) == ("4", False)
     compared = after["/comparison"].json()
     assert ([one["region"] for one in compared["regions"]], compared["missing"]) == ([code], ["73.71"])
-    assert set(compared["regions"][0]["against_first"].values()) == {"0.00"}
+    against = compared["regions"][0]["against_first"]
+    assert (against["index"], set(against["levels"].values()), len(against["levels"])) == ("0.00", {"0.00"}, 47)
     (indicator,) = after[f"/leaders/{CYCLE}"].json()["items"]
     assert (indicator["count"], indicator["of"], [one["region"] for one in indicator["leaders"]]) == (1, 1, [code])
     assert {"self", "official"} <= {row["basis"] for row in await rows_of(scoring, CYCLE) if row["region"] == code}

@@ -22,6 +22,8 @@ from services.scoring.usecases import read
 
 router = routes("scoring")
 
+LAYERS = ("domains", "aspects")
+
 
 class DisagreementOut(BaseModel):
     """The Lab's own last figure beside the official one; `difference` is official minus own."""
@@ -58,8 +60,17 @@ class PortraitOut(BaseModel):
     cycles: list[CycleOut]
 
 
+class AgainstOut(BaseModel):
+    """What a region has more (+) or less (-) than the first one of a comparison, as it is shown."""
+
+    index: str
+    domains: dict[int, str]
+    aspects: dict[int, str]
+    levels: dict[int, str]
+
+
 class ComparedOut(BaseModel):
-    """One region of a comparison. `against_first`: what it has more (+) or less (-) than the first one that has any."""
+    """One region of a comparison."""
 
     region: str
     name: str
@@ -70,8 +81,7 @@ class ComparedOut(BaseModel):
     aspects: dict[int, Figure]
     levels: dict[int, str]
     """Indicator → level; empty on the basis `official`."""
-    against_first: dict[str, str]
-    """`index`, `domain_1`, `aspect_1`, `indicator_1` … → the difference, as it is shown."""
+    against_first: AgainstOut
 
 
 class ComparisonOut(BaseModel):
@@ -126,18 +136,15 @@ async def compare(
     """Any up to 12 regions side by side in a cycle: index, domains, aspects, indicators, and how far apart they are."""
     opened = await read.opened(cycle, instruments=instruments)
     found = await read.compared(region, cycle=cycle, basis=basis, scores=scores, directory=directory, viewer=viewer)
-    there = [(one, document) for one, document in found if document is not None]
-    first = _figures(there[0][1], basis) if there else {}
-    return told(
-        ComparisonOut(
-            cycle=cycle,
-            instrument=opened.instrument,
-            basis=basis,
-            regions=[_compared(one, document, basis, first) for one, document in there],
-            missing=[one.code for one, document in found if document is None],
-        ),
-        request,
-    )
+    there = [_compared(one, document, basis) for one, document in found if document is not None]
+    compared = {
+        "cycle": cycle,
+        "instrument": opened.instrument,
+        "basis": basis,
+        "regions": [{**one, "against_first": _against(one, there[0])} for one in there],
+        "missing": [one.code for one, document in found if document is None],
+    }
+    return told(compared, request)
 
 
 def _cycle(documents: list[Document], break_before: bool) -> dict[str, Any]:
@@ -165,26 +172,25 @@ def _numbered(document: Document, basis: str) -> dict[int, str]:
     return {number: level for number, level in enumerate(levels_of(document, basis), start=1) if level is not None}
 
 
-def _figures(document: Document, basis: Basis) -> dict[str, str]:
-    """Every figure of a score by its name in `against_first`, exact."""
+def _compared(region: Region, document: Document, basis: Basis) -> dict[str, Any]:
     score = document["scores"][basis]
-    figures = {"index": score["index"]["value"]}
-    for layer in ("domain", "aspect"):
-        figures |= {f"{layer}_{number}": figure["value"] for number, figure in score[f"{layer}s"].items()}
-    return figures | {f"indicator_{number}": level for number, level in _numbered(document, basis).items()}
+    return {
+        "region": region.code,
+        "name": region.name,
+        "kind": region.kind,
+        **{name: score[name] for name in ("index", "predicate", *LAYERS)},
+        "levels": _numbered(document, basis),
+    }
 
 
-def _compared(region: Region, document: Document, basis: Basis, first: dict[str, str]) -> ComparedOut:
-    score, figures = document["scores"][basis], _figures(document, basis)
-    return ComparedOut.model_validate(
-        {
-            **{name: score[name] for name in ("index", "predicate", "domains", "aspects")},
-            "region": region.code,
-            "name": region.name,
-            "kind": region.kind,
-            "levels": _numbered(document, basis),
-            "against_first": {
-                name: difference(figures[name], reference) for name, reference in first.items() if name in figures
-            },
+def _against(one: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    def layer(name: str) -> dict[str, str]:
+        return {
+            number: difference(figure["value"], first[name][number]["value"])
+            for number, figure in one[name].items()
+            if number in first[name]
         }
-    )
+
+    levels = {n: difference(level, first["levels"][n]) for n, level in one["levels"].items() if n in first["levels"]}
+    index = difference(one["index"]["value"], first["index"]["value"])
+    return {"index": index, **{name: layer(name) for name in LAYERS}, "levels": levels}

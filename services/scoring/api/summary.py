@@ -58,11 +58,12 @@ class PartOut(BaseModel):
     @classmethod
     def of(cls, part: Part, *, expected: int) -> "PartOut":
         """From what was merged."""
+        mean, median = part.mean, part.median
         return cls(
             count=part.count,
             missing=max(0, expected - part.count),
-            mean=None if part.mean is None else figure(part.mean),
-            median=None if part.median is None else figure(part.median),
+            mean=None if mean is None else figure(mean),
+            median=None if median is None else figure(median),
             predicates=dict(part.predicates),
             histogram=dict(part.shown),
         )
@@ -296,7 +297,7 @@ def _aim(aim: Aim, parts: Mapping[str, Part], expected: Mapping[Kind, int], band
     if aim.about == "share" and part.count:
         reached = Fraction(100 * part.at_least(aim.predicate or bands[0], bands), part.count)
     return AimOut(
-        **aim.model_dump(),
+        **dict(aim),
         reached=None if reached is None else figure(reached),
         met=None if reached is None else reached >= Fraction(aim.value),
         count=part.count,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from itertools import zip_longest
 
 from contracts.assessment import Stage
@@ -26,6 +27,7 @@ class Disagreement:
     difference: str
 
 
+@lru_cache(8_192)
 def difference(value: str, reference: str) -> str:
     """`value` minus `reference`, exact, shown with a sign and two decimals, half up by magnitude: "+0.12", "0.00"."""
     shown = (Decimal(value) - Decimal(reference)).quantize(_HUNDREDTHS, ROUND_HALF_UP)

@@ -13,6 +13,8 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
+UNIT = 10**10
+"""Indices have 10 places."""
 ALL_KINDS = "all"
 """Beside each kind: the part of all regions, so that no read has to add them up."""
 LEADERS_KEPT = 10
@@ -83,7 +85,7 @@ class Part:
     @property
     def mean(self) -> Fraction | None:
         """Of the exact indices; None when there is no region."""
-        return Fraction(self.total) / self.count if self.count else None
+        return Fraction(int(self.total * UNIT), self.count * UNIT) if self.count else None
 
     @property
     def median(self) -> Fraction | None:
@@ -92,7 +94,8 @@ class Part:
             return None
         ordered = sorted(self.shown.items())  # as text: each has one digit before the point
         middle = ((self.count - 1) // 2, self.count // 2)
-        return sum((Fraction(_at(ordered, position)) for position in middle), Fraction(0)) / 2
+        lower, upper = (int(_at(ordered, position).replace(".", "")) for position in middle)
+        return Fraction(lower + upper, 200)
 
     def at_least(self, predicate: str, bands: Sequence[str]) -> int:
         """How many have `predicate` or a better one; `bands` are ordered from the best down."""
