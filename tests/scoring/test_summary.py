@@ -72,8 +72,8 @@ def test_figures_equal_plain_recomputation(found: list[Figured]) -> None:
         assert part.at_least("Baik", BANDS) == sum(BANDS.index(one.predicate) <= 2 for one in plain)
     whole = tally.parts.get(("self", "public", ALL_KINDS), Part())
     assert whole.count == sum(one.public and one.basis == "self" for one in found)
-    public_times = [at(one) for one in found if one.public]
-    assert tally.as_of.get("public") == max(public_times, default=None)
+    public_times = [at(one) for one in found if one.public and one.basis == "self"]
+    assert tally.as_of.get(("self", "public")) == max(public_times, default=None)
 
 
 @given(nations)

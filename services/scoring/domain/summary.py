@@ -161,8 +161,8 @@ class Tally:
 
     parts: dict[Counted, Part] = field(default_factory=dict[Counted, Part])
     rankings: dict[Counted, dict[int, Ranking]] = field(default_factory=dict[Counted, dict[int, Ranking]])
-    as_of: dict[str, datetime] = field(default_factory=dict[str, datetime])
-    """Audience → the time of the newest fact that was counted for it: the public's must not tell of anything else."""
+    as_of: dict[tuple[str, str], datetime] = field(default_factory=dict[tuple[str, str], datetime])
+    """Basis and audience → the time of the newest fact counted for it: the public's must not tell of anything else."""
 
     def add(self, figured: Figured, *, at: datetime) -> None:
         """Count one more; what is public is counted for both audiences."""
@@ -179,7 +179,7 @@ class Tally:
             rankings = self.rankings.setdefault(counted, {}) if found else {}
             for number, leader in found:
                 rankings.setdefault(number, Ranking()).add(leader)
-            self._newest(audience.value, at)
+            self._newest((figured.basis, audience.value), at)
 
     def merge(self, other: "Tally") -> None:
         """Count another scope's too."""
@@ -189,11 +189,11 @@ class Tally:
             mine = self.rankings.setdefault(counted, {})
             for number, ranking in rankings.items():
                 mine.setdefault(number, Ranking()).merge(ranking)
-        for audience, at in other.as_of.items():
-            self._newest(audience, at)
+        for counted_for, at in other.as_of.items():
+            self._newest(counted_for, at)
 
-    def _newest(self, audience: str, at: datetime) -> None:
-        self.as_of[audience] = max(at, self.as_of.get(audience, at))
+    def _newest(self, counted_for: tuple[str, str], at: datetime) -> None:
+        self.as_of[counted_for] = max(at, self.as_of.get(counted_for, at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ def document_of(tally: Tally) -> Document:
             }
             for number, ranking in sorted(rankings.items())
         }
-    return {"parts": parts, "leaders": leaders, "as_of": dict(sorted(tally.as_of.items()))}
+    as_of: Document = {}
+    for (basis, audience), at in sorted(tally.as_of.items()):
+        as_of.setdefault(basis, {})[audience] = at
+    return {"parts": parts, "leaders": leaders, "as_of": as_of}
 
 
 def tally_of(document: Document) -> Tally:
@@ -44,7 +47,11 @@ def tally_of(document: Document) -> Tally:
             counted: {int(number): ranking_of(one) for number, one in rankings.items()}
             for counted, rankings in _leaves(document.get("leaders", {}))
         },
-        as_of=document.get("as_of", {}),
+        as_of={
+            (basis, audience): at
+            for basis, audiences in document.get("as_of", {}).items()
+            for audience, at in audiences.items()
+        },
     )
 
 

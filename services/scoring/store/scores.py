@@ -123,21 +123,25 @@ class Scores:
         if scope.members is not None:
             tally = await self._tally(cycle, scope.members, audience)
             parts = {kind: part for (b, a, kind), part in tally.parts.items() if (b, a) == (basis, audience)}
-            return Summary(audience, parts, tally.as_of.get(audience))
+            return Summary(audience, parts, tally.as_of.get((basis, audience)))
         document = await self._derived(cycle, scope, f"parts.{basis}.{audience}")
         kinds = document.get("parts", {}).get(basis, {}).get(audience, {})
-        return Summary(audience, {kind: part_of(part) for kind, part in kinds.items()}, _as_of(document, audience))
+        return Summary(
+            audience, {kind: part_of(part) for kind, part in kinds.items()}, _as_of(document, basis, audience)
+        )
 
     async def leaders(self, scope: Scope, *, cycle: str, basis: Basis, kind: Kind, viewer: Viewer) -> Leaders:
         """Per indicator, of one kind, as `summary`."""
         audience = audience_of(viewer, scope)
         if scope.members is not None:
             tally = await self._tally(cycle, scope.members, audience)
-            return Leaders(audience, tally.rankings.get((basis, audience, kind), {}), tally.as_of.get(audience))
+            return Leaders(
+                audience, tally.rankings.get((basis, audience, kind), {}), tally.as_of.get((basis, audience))
+            )
         document = await self._derived(cycle, scope, f"leaders.{basis}.{audience}.{kind}")
         found: Mapping[str, Document] = document.get("leaders", {}).get(basis, {}).get(audience, {}).get(kind, {})
         rankings = {int(number): ranking_of(ranking) for number, ranking in found.items()}
-        return Leaders(audience, rankings, _as_of(document, audience))
+        return Leaders(audience, rankings, _as_of(document, basis, audience))
 
     async def _derived(self, cycle: str, scope: Scope, wanted: str) -> Document:
         fields = {wanted: 1, "as_of": 1}
@@ -154,8 +158,8 @@ class Scores:
         return tally
 
 
-def _as_of(document: Document, audience: Audience) -> datetime | None:
-    return document.get("as_of", {}).get(audience)
+def _as_of(document: Document, basis: Basis, audience: Audience) -> datetime | None:
+    return document.get("as_of", {}).get(basis, {}).get(audience)
 
 
 def audience_of(viewer: Viewer, scope: Scope) -> Audience:
