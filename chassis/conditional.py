@@ -1,6 +1,7 @@
 """Conditional and repeatable requests: ETag, If-Match, If-None-Match, Idempotency-Key."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -17,6 +18,11 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'  # RFC 9110, section 8.8.3
 TAG = re.compile(_TAG)
 TAGS = re.compile(rf"{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+REQUIRED: Mapping[str, Mapping[str, Any]] = {
+    "If-Match": {"type": "string", "maxLength": TAGS_MAX_CHARS, "pattern": f"^{TAGS.pattern}$"},
+    "Idempotency-Key": {"type": "string", "pattern": f"^{KEY.pattern}$"},
+}
+"""Header → the schema of what is accepted. Optional to FastAPI, so that we refuse their absence in our own words."""
 
 
 class PreconditionRequired(Problem):

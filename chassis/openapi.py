@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from chassis.conditional import TAGS_MAX_CHARS
+from chassis.conditional import REQUIRED
 from chassis.problem import Problem
 from chassis.problems import FIELD_MAX_CHARS
 
@@ -23,8 +23,11 @@ DESCRIPTION = (
 )
 BEARER = "HTTPBearer"
 LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
-ALWAYS_NEEDED = frozenset({"If-Match", "Idempotency-Key"})
-"""Optional to FastAPI, so that we may refuse their absence in our own words (428, 400)."""
+
+
+def links(status: int, parameters: Mapping[str, str], *operations: str) -> dict[int | str, dict[str, Any]]:
+    """For `responses=`: what may be asked after this answer, with parameters out of it (OpenAPI links)."""
+    return {status: {"links": {name: {"operationId": name, "parameters": parameters} for name in operations}}}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -99,9 +102,9 @@ def _document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
         for operation in path.values():
             operation.setdefault("security", [{}, {BEARER: []}])  # without a token: what is public
             for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "header" and parameter["name"] in ALWAYS_NEEDED:
+                if parameter["in"] == "header" and parameter["name"] in REQUIRED:
                     parameter["required"] = True
-                    parameter["schema"] = {"type": "string"}
+                    parameter["schema"] = dict(REQUIRED[parameter["name"]])
             if "304" in operation["responses"]:
                 _describe_etag(operation)
             _give_example(operation, examples.get(operation["operationId"], {}))
@@ -109,7 +112,7 @@ def _document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_etag(operation: dict[str, Any]) -> None:
-    asked = {"name": "If-None-Match", "in": "header", "schema": {"type": "string", "maxLength": TAGS_MAX_CHARS}}
+    asked = {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}  # what is no tag is as if unsent
     operation.setdefault("parameters", []).append(
         {**asked, "required": False, "description": "An `ETag` you have; unchanged, it is answered with 304."}
     )

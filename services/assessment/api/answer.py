@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import Path, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, Expected, IfMatch, PreconditionRequired, etag, tagged
-from chassis.openapi import routes
+from chassis.openapi import links, routes
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Depth, Viewer, sees
@@ -34,6 +34,8 @@ AssessmentStore = Annotated[Assessments, provided(Assessments)]
 Number = Annotated[int, Path(description="The indicator's number."), BeforeValidator(_as_written)]
 AssessmentId = Annotated[str, Path(max_length=80, examples=["spbe-2023:32.11"])]
 ANSWERS_MAX = 100
+THIS = {"path.assessment_id": "$request.path.assessment_id"}
+"""In a link: of the very assessment that was asked for."""
 
 
 def _level_text(given: object) -> object:
@@ -43,12 +45,18 @@ def _level_text(given: object) -> object:
     return given
 
 
+_Bounds = Field(ge=-999_999_999, le=999_999_999)
+_LevelText = Annotated[str, Field(pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,10})?$", max_length=24)]
 LevelIn = Annotated[
-    str,
-    BeforeValidator(_level_text, json_schema_input_type=int | float | str),
-    Field(pattern=r"^-?[0-9]{1,9}(\.[0-9]{1,10})?$", max_length=24, examples=[3]),
+    _LevelText,
+    BeforeValidator(
+        _level_text, json_schema_input_type=Annotated[int, _Bounds] | Annotated[float, _Bounds] | _LevelText
+    ),
+    Field(examples=[3]),
 ]
 Text = Annotated[str, Field(max_length=TEXT_MAX_CHARS)]
+EtagIn = Annotated[str | None, Field(max_length=64), WithJsonSchema({"type": "string", "maxLength": 64})]
+"""Optional to pydantic, so that its absence is refused in our own words (428); a model says that it is required."""
 
 
 class In(BaseModel):
@@ -75,8 +83,10 @@ class AnswerIn(In):
 class NumberedAnswerIn(AnswerIn):
     """One of many answers. `etag` as the last read of this answer gave it."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["number", "etag", "level"]})
+
     number: int = Field(ge=1, le=999)
-    etag: str | None = Field(None, max_length=64)
+    etag: EtagIn = None
 
 
 class AnswersIn(In):
@@ -98,7 +108,16 @@ class AnswerOut(BaseModel):
     at: datetime | None = None
 
 
-@router.get("/assessments/{assessment_id}/answers/{number}", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
+@router.get(
+    "/assessments/{assessment_id}/answers/{number}",
+    responses=problems(401, 404, 429, 503)
+    | NOT_MODIFIED
+    | links(
+        200,
+        {**THIS, "path.number": "$request.path.number", "header.If-Match": "$response.header.ETag"},
+        "put_answer",
+    ),
+)
 async def one_answer(
     assessment_id: AssessmentId,
     number: Number,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from chassis import outbox
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, tagged
-from chassis.openapi import routes
+from chassis.openapi import links, routes
 from chassis.problems import problems
 from chassis.service import provided
 from chassis.viewer import Viewer
@@ -18,6 +18,7 @@ from contracts.assessment import Period, PredicateBasis, Stage, Status
 from contracts.regions import Directory
 from services.assessment import catalogue, usecases
 from services.assessment.api.answer import (
+    THIS,
     AnswerOut,
     AssessmentId,
     AssessmentStore,
@@ -26,7 +27,7 @@ from services.assessment.api.answer import (
     shown_answer,
     tag_for,
 )
-from services.assessment.api.command import REFUSALS, Command, Receipt, answered, receipt
+from services.assessment.api.command import REFUSALS, TAGGED, Command, Receipt, answered, leads_to, receipt
 from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.usecases import whole_tag
 
@@ -48,7 +49,7 @@ class Progress(BaseModel):
     answered: int
     of: int
     missing: list[int]
-    aspects: dict[int, tuple[int, int]]
+    aspects: dict[int, Annotated[list[int], Field(min_length=2, max_length=2)]]
     """Aspect → answered, of."""
 
 
@@ -121,7 +122,12 @@ class AssessmentsOut(BaseModel):
     next: str | None
 
 
-@router.post("/assessments", status_code=201, responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503))
+@router.post(
+    "/assessments",
+    status_code=201,
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
+    | links(201, {"path.assessment_id": "$response.body#/assessment"}, "one_assessment", "assessment_progress"),
+)
 async def open_assessment(
     asked: OpenIn,
     viewer: CurrentViewer,
@@ -144,7 +150,11 @@ async def open_assessment(
     return answered(done, response)
 
 
-@router.get("/assessments", responses=problems(401, 422, 429, 503))
+@router.get(
+    "/assessments",
+    responses=problems(401, 422, 429, 503)
+    | links(200, {"path.assessment_id": "$response.body#/items/0/assessment"}, "one_assessment", "assessment_progress"),
+)
 async def list_assessments(
     viewer: AnyViewer,
     assessments: AssessmentStore,
@@ -164,7 +174,12 @@ async def list_assessments(
     return AssessmentsOut(items=items, next=found[-1].id if more else None)
 
 
-@router.get("/assessments/{assessment_id}", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
+@router.get(
+    "/assessments/{assessment_id}",
+    responses=problems(401, 404, 429, 503)
+    | NOT_MODIFIED
+    | links(200, {**THIS, "path.number": "$response.body#/answers/0/number"}, "one_answer"),
+)
 async def one_assessment(
     assessment_id: AssessmentId,
     viewer: AnyViewer,
@@ -179,7 +194,14 @@ async def one_assessment(
     return unchanged or WholeAssessmentOut.model_validate(_shown_whole(found, viewer, directory))
 
 
-@router.get("/assessments/{assessment_id}/progress", responses=problems(401, 404, 429, 503) | NOT_MODIFIED)
+@router.get(
+    "/assessments/{assessment_id}/progress",
+    responses=problems(401, 404, 429, 503)
+    | NOT_MODIFIED
+    | links(
+        200, {**THIS, **TAGGED}, "sign_minutes", "submit", "reopen", "consent", "assign", "take_up", "close", "publish"
+    ),
+)
 async def assessment_progress(
     assessment_id: AssessmentId,
     viewer: AnyViewer,
@@ -192,25 +214,25 @@ async def assessment_progress(
     return tagged(whole_tag(found), request, response) or _progress(found)
 
 
-@router.post("/assessments/{assessment_id}/minutes", responses=REFUSALS)
+@router.post("/assessments/{assessment_id}/minutes", responses=REFUSALS | leads_to("submit"))
 async def sign_minutes(command: Command, response: Response) -> Receipt:
     """The coordinator (Sekda) signs the *Berita Acara Penilaian Mandiri*. A later change of an answer voids it."""
     return answered(await usecases.sign_minutes(command), response)
 
 
-@router.post("/assessments/{assessment_id}/submission", responses=REFUSALS)
+@router.post("/assessments/{assessment_id}/submission", responses=REFUSALS | leads_to("reopen", "assign"))
 async def submit(command: Command, response: Response) -> Receipt:
     """Hand the assessment over to review. Refused (409) while an answer or the signed minutes are missing."""
     return answered(await usecases.submit(command), response)
 
 
-@router.post("/assessments/{assessment_id}/reopening", responses=REFUSALS)
+@router.post("/assessments/{assessment_id}/reopening", responses=REFUSALS | leads_to("sign_minutes"))
 async def reopen(command: Command, response: Response) -> Receipt:
     """Take a submitted assessment back to correct it, until a reviewer takes it up."""
     return answered(await usecases.reopen(command), response)
 
 
-@router.post("/assessments/{assessment_id}/consent", responses=REFUSALS)
+@router.post("/assessments/{assessment_id}/consent", responses=REFUSALS | leads_to("publish"))
 async def consent(command: Command, response: Response) -> Receipt:
     """The coordinator (Sekda) gives the *Pernyataan Persetujuan Publikasi*, once the result is verified."""
     return answered(await usecases.consent(command), response)
@@ -218,10 +240,10 @@ async def consent(command: Command, response: Response) -> Receipt:
 
 def _progress(assessment: Assessment) -> Progress:
     instrument = catalogue.instrument(assessment.instrument)
-    aspects: dict[int, tuple[int, int]] = {}
+    aspects: dict[int, list[int]] = {}
     for indicator in instrument.indicators:
         answered, of = aspects.get(indicator.aspect, (0, 0))
-        aspects[indicator.aspect] = (answered + (indicator.number in assessment.answers), of + 1)
+        aspects[indicator.aspect] = [answered + (indicator.number in assessment.answers), of + 1]
     return Progress(
         answered=len(assessment.answers),
         of=len(instrument.indicators),

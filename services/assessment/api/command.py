@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from chassis import outbox
 from chassis.auth import CurrentViewer
 from chassis.conditional import IdempotencyKey, IfMatch, etag
+from chassis.openapi import links
 from chassis.problems import problems
 from contracts.assessment import Status
 from services.assessment import usecases
@@ -15,6 +16,12 @@ from services.assessment.api.answer import AssessmentId, AssessmentStore
 from services.assessment.domain.assessment import Assessment
 
 REFUSALS = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503)
+TAGGED = {"header.If-Match": "$response.header.ETag"}
+
+
+def leads_to(*commands: str) -> dict[int | str, dict[str, Any]]:
+    """For `responses=`: what may be done next with the `ETag` that came back."""
+    return links(200, {"path.assessment_id": "$response.body#/assessment", **TAGGED}, *commands)
 
 
 class Receipt(BaseModel):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Path, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.auth import AnyViewer, CurrentViewer
 from chassis.conditional import NOT_MODIFIED, Expected, PreconditionRequired, tagged
@@ -21,13 +21,14 @@ from services.assessment.api.answer import (
     ANSWERS_MAX,
     AssessmentId,
     AssessmentStore,
+    EtagIn,
     In,
     LevelIn,
     Text,
     sees_texts,
     tag_for,
 )
-from services.assessment.api.command import REFUSALS, Command, Receipt, answered
+from services.assessment.api.command import REFUSALS, Command, Receipt, answered, leads_to
 from services.assessment.domain.answer import Draft
 from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.domain.review import AspectReport, Assessor, Reason, Recommendation
@@ -38,7 +39,7 @@ router = routes("assessment", "/assessments/{assessment_id}")
 Regions = Annotated[Directory, provided(Directory)]
 ReviewStage = Annotated[Literal["document", "interview", "site_visit"], Path(description="A stage of review.")]
 STAGE = "/stages/{stage}"
-Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000, pattern=r"\S")]
 
 
 class AssessorIn(In):
@@ -59,8 +60,10 @@ class AssignmentIn(In):
 class FindingIn(In):
     """An assessor's own level for one indicator. `etag` as the last read of the stage gave it."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["number", "etag", "level"]})
+
     number: int = Field(ge=1, le=999)
-    etag: str | None = Field(None, max_length=64)
+    etag: EtagIn = None
     level: LevelIn
     fakta: Text = ""
     analisis: Text = ""
@@ -93,7 +96,7 @@ class ReturnIn(In):
 class AspectReportIn(In):
     """What was found under one aspect. Recommendations are numbered over all aspects, in the order of this list."""
 
-    aspect: int
+    aspect: int = Field(ge=1, le=999)
     strengths: Text = ""
     weaknesses: Text = ""
     recommendations: list[Said] = Field([], max_length=20)
@@ -140,14 +143,14 @@ class StageOut(BaseModel):
     findings: list[FindingOut]
 
 
-@router.post("/assignment", responses=REFUSALS)
+@router.post("/assignment", responses=REFUSALS | leads_to("take_up"))
 async def assign(asked: AssignmentIn, command: Command, directory: Regions, response: Response) -> Receipt:
     """The ministry's review team chooses the assessors, of institutions: a region's own people never assess."""
     chosen = [Assessor(one.assessor, one.organization) for one in asked.assessors]
     return answered(await usecases.assign(command, chosen, route=asked.route, directory=directory), response)
 
 
-@router.post("/review", responses=REFUSALS)
+@router.post("/review", responses=REFUSALS | leads_to("close", "give_back"))
 async def take_up(command: Command, response: Response) -> Receipt:
     """An assigned assessor begins the review: from now on the region cannot reopen the assessment."""
     return answered(await usecases.take_up(command), response)
@@ -192,20 +195,20 @@ async def patch_findings(
     return StageOut(stage=of, closed=False, findings=_shown_findings(after, of, viewer, only=drafts.keys()))
 
 
-@router.post(f"{STAGE}/closing", responses=REFUSALS)
+@router.post(f"{STAGE}/closing", responses=REFUSALS | leads_to("give_back", "verify"))
 async def close(stage: ReviewStage, command: Command, response: Response) -> Receipt:
     """End a stage. What it did not take up has the level of the stage before."""
     return answered(await usecases.close(command, Stage(stage)), response)
 
 
-@router.post("/return", responses=REFUSALS)
+@router.post("/return", responses=REFUSALS | leads_to("sign_minutes"))
 async def give_back(asked: ReturnIn, command: Command, response: Response) -> Receipt:
     """Return it to the region, with reasons. It is corrected and submitted again; stages are then closed again."""
     reasons = [Reason(one.text, one.indicator) for one in asked.reasons]
     return answered(await usecases.give_back(command, reasons), response)
 
 
-@router.post("/verification", responses=REFUSALS)
+@router.post("/verification", responses=REFUSALS | leads_to("consent"))
 async def verify(asked: VerificationIn, command: Command, response: Response) -> Receipt:
     """The ministry's review team finds the result valid, and reports strengths, weaknesses and recommendations."""
     return answered(await usecases.verify(command, asked.reports()), response)

@@ -11,7 +11,7 @@ from chassis import outbox
 from chassis.auth import CurrentViewer
 from chassis.body import CSV, media_type_of
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, told
-from chassis.openapi import routes
+from chassis.openapi import links, routes
 from chassis.problems import problems
 from chassis.service import provided
 from contracts.assessment import CycleId
@@ -87,7 +87,8 @@ _BODY: dict[str, Any] = {
     "/official/imports",
     status_code=202,
     responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503)
-    | {200: {"model": ImportOut, "description": "The dry run found no fault"}},
+    | {200: {"model": ImportOut, "description": "The dry run found no fault"}}
+    | links(202, {"path.import_id": "$response.body#/id"}, "import_status"),
     openapi_extra=_BODY,
 )
 async def import_official(

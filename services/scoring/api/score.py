@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
-from chassis.openapi import routes
+from chassis.openapi import links, routes
 from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import PredicateBasis, RegionCode, Status
@@ -56,7 +56,12 @@ class ScoresOut(BaseModel):
     items: list[ScoreOut]
 
 
-@router.get("/scores", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
+@router.get(
+    "/scores",
+    responses=problems(401, 422, 429, 503)
+    | NOT_MODIFIED
+    | links(200, {"path.assessment_id": "$response.body#/items/0/assessment"}, "one_score", "score_history"),
+)
 async def region_scores(
     region: Annotated[RegionCode, Query(examples=["32.11"])],
     viewer: AnyViewer,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
 from chassis.conditional import NOT_MODIFIED, told
-from chassis.openapi import routes
+from chassis.openapi import links, routes
 from chassis.problems import problems
 from contracts.regions import Directory, Kind
 from contracts.scoring import Basis, Figure
@@ -55,7 +55,12 @@ class StandingsOut(BaseModel):
     next: str | None
 
 
-@router.get("/standings", responses=problems(400, 401, 422, 429, 503) | NOT_MODIFIED)
+@router.get(
+    "/standings",
+    responses=problems(400, 401, 422, 429, 503)
+    | NOT_MODIFIED
+    | links(200, {"path.assessment_id": "$response.body#/items/0/assessment"}, "one_score", "score_history"),
+)
 async def standings(
     cycle: CycleIn,
     kind: Annotated[Kind, Query(description="Ranks are inside one kind.", examples=["regency"])],
