@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -45,8 +45,14 @@ async def _known_parameters(request: Request) -> None:
     route: APIRoute = request.scope["route"]
     known = _KNOWN.get(route.endpoint)
     if known is None:
-        known = _KNOWN[route.endpoint] = frozenset(_parameters(route.dependant))
+        known = _KNOWN[route.endpoint] = _parameters(route.dependant)
     for name in request.query_params:
+        if name in known and not known[name] and len(request.query_params.getlist(name)) > 1:
+            raise UnknownParameter(
+                "It stands twice, and takes one value. Send it once.",
+                "Parameter ini ada dua kali, padahal hanya satu nilai. Kirim sekali saja.",
+                field=name,
+            )
         if name not in known:
             allowed = ", ".join(sorted(known)) or "-"
             raise UnknownParameter(
@@ -56,12 +62,15 @@ async def _known_parameters(request: Request) -> None:
             )
 
 
-def _parameters(dependant: Dependant) -> set[str]:
-    return {field.alias for field in dependant.query_params}.union(*map(_parameters, dependant.dependencies))
+def _parameters(dependant: Dependant) -> dict[str, bool]:
+    found = {field.alias: get_origin(field.field_info.annotation) is list for field in dependant.query_params}
+    for deeper in dependant.dependencies:
+        found |= _parameters(deeper)
+    return found
 
 
-_KNOWN: dict[Callable[..., Any], frozenset[str]] = {}
-"""Operation → the query parameters that it takes, found at its first request."""
+_KNOWN: dict[Callable[..., Any], dict[str, bool]] = {}
+"""Operation → its query parameters, and whether each may be repeated; found at its first request."""
 
 
 def routes(service: str, under: str = "") -> APIRouter:

@@ -122,9 +122,20 @@ def filter_of(reach: Reach, *, public: str | None) -> dict[str, Any]:
     stays visible to everybody, so that signing in never hides anything. Documents hold the code of their region in
     `region`, that of its province, with which it begins, in `province`, and `assessors`. `sees` says the same of one.
     """
+    match clauses_of(reach, public=public):
+        case []:
+            return {"_id": {"$in": []}}
+        case [only]:
+            return only
+        case clauses:
+            return {"$or": clauses}
+
+
+def clauses_of(reach: Reach, *, public: str | None) -> list[dict[str, Any]]:
+    """`filter_of`, clause by clause: what any of them finds may be seen. One by one, each has its own index."""
     match reach:
         case National():
-            return {}
+            return [{}]
         case Regions(codes, provinces):
             others = sorted(code for code in codes if code.partition(".")[0] not in provinces)
             wider: list[dict[str, Any]] = [{"province": province} for province in sorted(provinces)]
@@ -133,14 +144,7 @@ def filter_of(reach: Reach, *, public: str | None) -> dict[str, Any]:
             wider = [{"assessors": actor}]
         case Public():
             wider = []
-    clauses = ([{public: True}] if public else []) + wider
-    match clauses:
-        case []:
-            return {"_id": {"$in": []}}
-        case [only]:
-            return only
-        case _:
-            return {"$or": clauses}
+    return ([{public: True}] if public else []) + wider
 
 
 def sees(

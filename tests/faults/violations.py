@@ -18,6 +18,7 @@ from contracts.scoring import ScoreRecalculated
 from services.assessment import catalogue
 from services.scoring import consumers
 from services.scoring.domain.score import RULE, Instrument, scores
+from services.scoring.domain.summary import ALL_KINDS
 from tests.faults.ground import Ground
 from tests.faults.portal import Ledger
 from tests.faults.topicreader import Record, lag, read_whole
@@ -181,17 +182,26 @@ def _views(expected: Mapping[tuple[str, int], ScoreRecalculated], current: Mappi
 
 def _summaries(current: Mapping[str, Document], summaries: Mapping[str, Document]) -> Iterator[str]:
     """Each summary equals a recount."""
-    counted: dict[str, dict[tuple[str, str, str], list[Decimal]]] = defaultdict(lambda: defaultdict(list))
+    counted: dict[str, dict[str, list[Document]]] = defaultdict(lambda: defaultdict(list))
     for document in current.values():
         score = document["scores"]["self"]
         if "index" in score:
-            group = (document["kind"], score["index"]["shown"], score["predicate"])
-            counted[f"{document['cycle']}/{document['province']}"][group].append(Decimal(score["index"]["value"]))
+            counted[f"{document['cycle']}/{document['province']}"][document["kind"]].append(score)
+            counted[f"{document['cycle']}/{document['province']}"][ALL_KINDS].append(score)
     for name in counted.keys() | summaries.keys():
-        groups: Sequence[Document] = summaries.get(name, {}).get("groups", ())
-        told = {(g["kind"], g["shown"], g["predicate"]): (g["count"], g["total"].to_decimal()) for g in groups}
-        if told != {group: (len(values), sum(values)) for group, values in counted[name].items()}:
+        told = summaries.get(name, {}).get("parts", {}).get("self", {}).get("supervised", {})
+        if {kind: _told(part) for kind, part in told.items()} != {k: _recount(v) for k, v in counted[name].items()}:
             yield f"the summary {name} is not what a recount gives"
+
+
+def _told(part: Document) -> tuple[object, ...]:
+    return part["count"], part["total"].to_decimal(), part["shown"], part["predicates"]
+
+
+def _recount(scores: Sequence[Document]) -> tuple[object, ...]:
+    total = sum(Decimal(score["index"]["value"]) for score in scores)
+    shown = Counter(score["index"]["shown"] for score in scores)
+    return len(scores), total, dict(shown), dict(Counter(score["predicate"] for score in scores))
 
 
 def _score(archived: Document) -> ScoreRecalculated:

@@ -136,6 +136,8 @@ async def test_a_mistyped_parameter_is_refused_rather_than_ignored(scoring: http
     problem = refused.json()
     assert (refused.status_code, problem["code"], problem["field"]) == (422, "unknown_parameter", "bases")
     assert "basis, cursor, cycle, group, kind, limit, province" in problem["detail"]
+    twice = await scoring.get(f"/standings?cycle={CYCLE}&kind=city&basis=self&basis=official")
+    assert (twice.status_code, twice.json()["field"]) == (422, "basis")
 
 
 async def test_a_summary_is_of_one_scope(scoring: httpx.AsyncClient, nation: dict[str, str]) -> None:

@@ -118,6 +118,8 @@ def test_a_line_that_follows_a_cell_of_two_lines_keeps_its_number() -> None:
         ("code,index,domain_5", (1, 3, "unknown_column")),
         ("code,index,index", (1, 3, "unknown_column")),
         ("code,levels", (1, 2, "unknown_column")),
+        ("code,index,domain_1,domain_01", (1, 4, "unknown_column")),
+        ("code,index,D2001,domain_1", (1, 4, "unknown_column")),
         ("code", (1, 1, "missing_column")),
         ("", (1, 1, "missing_column")),
     ],
@@ -134,9 +136,15 @@ def test_a_decree_has_a_name_and_a_date_that_has_come() -> None:
     )
     codes = [
         [fault.code for fault in check_decree(decree, decided, cycle=CYCLE, today=today)]
-        for decree, decided in (("   ", today), ("x\ny", today), ("KM", date(2024, 2, 2)), ("KM", date(2022, 12, 31)))
+        for decree, decided in (
+            ("   ", today),
+            ("x\ny", today),
+            ('=HYPERLINK("x")', today),
+            ("KM", date(2024, 2, 2)),
+            ("KM", date(2022, 12, 31)),
+        )
     ]
-    assert codes == [["no_decree"], ["no_decree"], ["in_the_future"], ["before_the_cycle"]]
+    assert codes == [["no_decree"], ["no_decree"], ["no_decree"], ["in_the_future"], ["before_the_cycle"]]
 
 
 def test_records_of_the_national_api_come_to_the_same_as_csv() -> None:
@@ -176,7 +184,18 @@ def test_faults_of_records_name_their_path(change: dict[str, Any], field: str, c
 def test_published_averages_are_kept_as_they_were_printed() -> None:
     found = table("nasional,Indeks SPBE Nasional,,,2.79,", "NASIONAL,,kabupaten,,2.5,")
     assert ([(a.kind, a.index) for a in found.averages], found.faults) == ([(None, "2.79"), ("regency", "2.5")], [])
-    assert places(table("nasional,,,,2.79,", "nasional,,,,2.80,")) == [(3, 1, "repeated")]
+    for again in ("nasional", "NASIONAL", "nation"):
+        assert places(table("nasional,,,,2.79,", f"{again},,,,2.80,")) == [(3, 1, "repeated")]
+    assert [w.code for w in table("nasional,,,2.5,2.79,Baik").warnings] == ["index_alone"]
+
+
+def test_a_table_without_a_row_is_a_fault() -> None:
+    assert [fault.code for fault in table().faults] == ["nothing"]
+
+
+def test_the_line_that_spreadsheets_write_above_a_heading_is_passed_over() -> None:
+    found = judged(f"sep=;\n{HEADING};\n{SUMEDANG}".replace(HEADING + ";", HEADING).replace(",", ";"))
+    assert ([result.index for result in found.results], found.faults) == (["4.14"], [])
 
 
 def test_what_looks_odd_is_a_warning_and_taken_as_published() -> None:

@@ -175,7 +175,9 @@ async def test_a_fault_keeps_everything_from_being_written(
     assert (await scoring.get("/scores", params={"region": "73.06"})).json()["items"] == []
 
 
-async def test_records_of_the_national_api_are_taken_too(scoring: httpx.AsyncClient, ministry: Headers) -> None:
+async def test_records_of_the_national_api_are_taken_too(
+    scoring: httpx.AsyncClient, ministry: Headers, tokens: Tokens
+) -> None:
     nilai = {"D2001": 2.1234567891, "indeks": 2.6612345679}
     record = {"kode": "73.08", "tahun": 2019, "nama_instansi": "Kabupaten Bone", "kategori": "Kabupaten",
               "daerah": "Sulawesi Selatan", "nilai": nilai}  # fmt: skip
@@ -186,6 +188,12 @@ async def test_records_of_the_national_api_are_taken_too(scoring: httpx.AsyncCli
     official = (await scoring.get(f"/scores/{OTHER_CYCLE}:73.08:official")).json()["scores"]["official"]
     assert (official["index"]["value"], official["domains"]["1"]["value"]) == ("2.6612345679", "2.1234567891")
     assert (official["predicate"], official["predicate_stated"]) == ("Baik", False)
+    operator = await scoring.post(
+        "/official/imports", params=asked, json=[{}], headers=tokens("32.11", "operator") | key()
+    )
+    assert (operator.status_code, operator.json()["code"]) == (403, "forbidden"), "before anything is made of it"
+    many = await scoring.post("/official/imports", params=asked, json=[{}] * 2_001, headers=ministry | key())
+    assert (many.status_code, len(many.json()["errors"])) == (422, 1), "it is not read beyond its limit"
     bad = await scoring.post("/official/imports", params=asked, json=[{"kode": 1}], headers=ministry | key())
     assert (bad.status_code, bad.json()["code"]) == (422, "invalid_request")
 
@@ -236,6 +244,8 @@ async def test_exports_hold_the_same_as_csv_and_json_lines_with_every_column_des
     assert [{k: str(v) for k, v in line.items() if v} for line in lines] == [
         {k: v for k, v in row.items() if v} for row in rows
     ]
+    (average,) = [row for row in rows if row["region"] == "nasional"]
+    assert (average["index"], average["decree"], average["basis"]) == ("2.24", DECREE["decree"], "official")
     (bantaeng,) = [row for row in rows if row["region"] == "73.03"]
     assert (bantaeng["basis"], bantaeng["index"], bantaeng["domain_1"], bantaeng["decree"]) == (
         "official", "3.4", "3", DECREE["decree"],

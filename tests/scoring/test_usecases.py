@@ -177,3 +177,21 @@ async def test_summaries_follow_corrections_and_forget_who_has_no_index_any_more
     assert not deriving.done()
     deriving.cancel()
     await asyncio.gather(deriving, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"cycle": "spbe-2023", "province": "32"},
+        {"region": {"$in": ["32.11"]}, "cycle": "spbe-2023"},
+        {"cycle": "spbe-2023", "kind": "regency", "order.self": {"$exists": True}},
+        {"public": True, "cycle": "spbe-2023", "kind": "city", "order.official": {"$exists": True}},
+        {"public": True, "cycle": "spbe-2023", "_id": {"$gt": ""}},
+        {"assessors": "somebody", "cycle": "spbe-2023"},
+    ],
+)
+async def test_what_is_asked_of_scores_has_an_index(desk: Desk, where: Any) -> None:
+    await desk.score(*(told(state(code, levels=every(3))) for code in ("32.11", "32.12", "31")))
+    plan = await desk.database["current"].find(where).explain()
+    assert "IXSCAN" in str(plan["queryPlanner"]["winningPlan"])
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])

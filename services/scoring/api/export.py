@@ -17,6 +17,7 @@ from chassis.problems import problems
 from chassis.store import Document
 from contracts.assessment import CycleOpened
 from contracts.regions import Directory
+from contracts.scoring import Basis
 from services.scoring.api.parameters import CyclePath, InstrumentStore, Regions, ScoreStore
 from services.scoring.domain.score import Instrument
 from services.scoring.store.scores import Scores, levels_of
@@ -30,7 +31,8 @@ LICENSE = "https://creativecommons.org/licenses/by/4.0/"
 JSON_LINES = "application/x-ndjson"
 CSV_METADATA = "application/csvm+json"
 _FIXED: dict[str, tuple[str, str, str]] = {
-    "region": ("string", "Kode Kemendagri; teks, bukan angka", "Kemendagri code; text: 11.10 is not 11.1"),
+    "region": ("string", "Kode Kemendagri sebagai teks, atau nasional: rata-rata yang diterbitkan",
+               "Kemendagri code, text (11.10 is not 11.1), or nasional: a published average"),
     "name": ("string", "Nama daerah", "Name of the region"),
     "kind": ("string", "province, regency, atau city", "province, regency or city"),
     "province": ("string", "Kode provinsi", "Code of the province"),
@@ -74,6 +76,8 @@ async def export_csv(
         yield _csv_line(columns)
         async for page in _pages(cycle, scores):
             yield "".join(_csv_line([row.get(name, "") for name in columns]) for row in _rows(page, directory))
+        averages = _averages(await scores.averages(cycle), opened)
+        yield "".join(_csv_line([row.get(name, "") for name in columns]) for row in averages)
 
     return _streamed(lines(), f"{CSV}; charset=utf-8", f"{cycle}.csv")
 
@@ -87,11 +91,12 @@ async def export_json_lines(
     cycle: CyclePath, scores: ScoreStore, instruments: InstrumentStore, directory: Regions
 ) -> StreamingResponse:
     """The same as JSON lines: an object per region and basis, with the columns of the CSV."""
-    await read.opened(cycle, instruments=instruments)
+    opened = await read.opened(cycle, instruments=instruments)
 
     async def lines() -> AsyncGenerator[bytes]:
         async for page in _pages(cycle, scores):
             yield b"".join(orjson.dumps(row) + b"\n" for row in _rows(page, directory))
+        yield b"".join(orjson.dumps(row) + b"\n" for row in _averages(await scores.averages(cycle), opened))
 
     return _streamed(lines(), JSON_LINES, f"{cycle}.jsonl")
 
@@ -128,13 +133,31 @@ def _rows(page: Sequence[Document], directory: Directory) -> Iterator[dict[str, 
                     "index": score["index"]["value"],
                     "index_shown": score["index"]["shown"],
                     "predicate": score["predicate"],
-                    "decree": score.get("decree", ""),
-                    "decree_date": score.get("decree_date", ""),
+                    "decree": score.get("decree"),
+                    "decree_date": score.get("decree_date"),
                     "as_of": document["time"].isoformat(),
                     **_numbered("domain", {n: figure["value"] for n, figure in score["domains"].items()}),
                     **_numbered("aspect", {n: figure["value"] for n, figure in score["aspects"].items()}),
                     **_numbered("indicator", dict(enumerate(levels_of(document, basis), start=1))),
                 }
+
+
+def _averages(averages: Sequence[Document], opened: CycleOpened) -> Iterator[dict[str, Any]]:
+    """Published averages stand among the rows as `nasional`: of a kind, or of all."""
+    for average in averages:
+        yield {
+            "region": "nasional",
+            "name": "Rata-rata yang diterbitkan",
+            "kind": average["kind"],
+            "cycle": opened.cycle,
+            "period": opened.period,
+            "instrument": opened.instrument,
+            "basis": Basis.OFFICIAL,
+            "index": average["index"],
+            "decree": average["decree"],
+            "decree_date": average["decree_date"],
+            "as_of": average["at"].isoformat(),
+        }
 
 
 def _numbered(layer: str, texts: dict[Any, str | None]) -> dict[str, str | None]:
@@ -178,7 +201,7 @@ def _metadata(opened: CycleOpened, instrument: Instrument) -> dict[str, Any]:
         ),
         "dc:license": {"@id": LICENSE},
         "tableSchema": {
-            "primaryKey": ["region", "basis"],
+            "primaryKey": ["region", "kind", "basis"],
             "columns": [_column(name, opened.instrument) for name in _columns(instrument)],
         },
     }

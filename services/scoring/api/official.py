@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from chassis import outbox
 from chassis.auth import CurrentViewer
@@ -16,6 +16,7 @@ from chassis.problems import problems
 from chassis.service import provided
 from contracts.assessment import CycleId
 from services.scoring.api.parameters import InstrumentStore, Regions
+from services.scoring.domain.official import ROWS_MAX
 from services.scoring.domain.table import Record
 from services.scoring.store.official import Official
 from services.scoring.usecases import official as usecases
@@ -24,7 +25,7 @@ IMPORTS = "/scoring/v1/official/imports"
 router = routes("scoring")
 
 OfficialStore = Annotated[Official, provided(Official)]
-_RECORDS = TypeAdapter(list[Record])
+_RECORDS = TypeAdapter(Annotated[list[Record], Field(max_length=ROWS_MAX)])
 
 
 class WarningOut(BaseModel):
@@ -39,7 +40,10 @@ class WarningOut(BaseModel):
 
 
 class ImportOut(BaseModel):
-    """What an import comes to: of a dry run, or accepted and then carried to every region within seconds."""
+    """What an import comes to: of a dry run, or accepted and then carried to every region.
+
+    That takes seconds, twenty more where a worker dies meanwhile.
+    """
 
     id: str | None
     """Null for a dry run."""
@@ -62,7 +66,7 @@ class ImportStatusOut(BaseModel):
     by: str
     at: datetime
     status: Literal["accepted", "carried"]
-    """`carried`: every region has its result."""
+    """`carried`: every region has its result, or that of an import that was accepted later."""
 
 
 _BODY: dict[str, Any] = {
@@ -96,7 +100,7 @@ async def import_official(
     decree: Annotated[
         str, Query(min_length=3, max_length=200, examples=["Keputusan Menteri PANRB Nomor 13 Tahun 2024"])
     ],
-    decree_date: Annotated[date, Query(examples=["2024-01-11"])],
+    decree_date: Annotated[date, BeforeValidator(date.fromisoformat), Query(examples=["2024-01-11"])],
     viewer: CurrentViewer,
     key: IdempotencyKey,
     official: OfficialStore,
@@ -107,6 +111,7 @@ async def import_official(
     dry_run: Annotated[bool, Query(description="Judge everything, write nothing.")] = False,
 ) -> ImportOut:
     """KemenPANRB's reviewers import decreed results. Any fault, and nothing is written; each is told with its place."""
+    usecases.check_may_import(viewer)  # before anything is made of what somebody sent
     content = await request.body()
     asked = usecases.Asked(
         cycle=cycle,

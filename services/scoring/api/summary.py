@@ -28,6 +28,7 @@ from services.scoring.api.parameters import (
 )
 from services.scoring.domain.score import figure
 from services.scoring.domain.summary import ALL_KINDS, LEADERS_KEPT, Audience, Part, Ranking
+from services.scoring.store.scores import audience_of
 from services.scoring.usecases import read
 
 router = routes("scoring")
@@ -79,7 +80,7 @@ class AimOut(BaseModel):
     due_year: int
     source: str
     reached: Figure | None
-    """Null where nobody has an index yet."""
+    """Of those that have an index; null where nobody has one yet."""
     met: bool | None
     """By those that have an index: see `count` and `missing` before you say so."""
     count: int
@@ -144,7 +145,7 @@ class LeadersOut(BaseModel):
 
 
 class MissingRegionOut(BaseModel):
-    """A government without an index that you may see."""
+    """A government that the summary of this audience misses: without an index, or with one that is not public."""
 
     region: str
     name: str
@@ -157,6 +158,7 @@ class MissingOut(BaseModel):
     scope: str
     kind: Kind
     basis: Basis
+    audience: Audience
     items: list[MissingRegionOut]
     next: str | None
 
@@ -232,7 +234,15 @@ async def missing(
         viewer=viewer,
     )
     items = [MissingRegionOut(region=region.code, name=region.name) for region in found]
-    out = MissingOut(cycle=cycle, scope=scope.name, kind=kind, basis=basis, items=items, next=following)
+    out = MissingOut(
+        cycle=cycle,
+        scope=scope.name,
+        kind=kind,
+        basis=basis,
+        audience=audience_of(viewer, scope),
+        items=items,
+        next=following,
+    )
     return told(out, request)
 
 

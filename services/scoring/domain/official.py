@@ -60,7 +60,7 @@ class Row:
 
 
 class Result(Frozen):
-    """One region's result: figures as text, just as published."""
+    """One region's result: figures as text, as they were sent."""
 
     region: str
     index: str
@@ -116,12 +116,15 @@ def judge(
         if judged.hopeless or count > ROWS_MAX:
             return
         bench.judge(row)
+    if not (judged.results or judged.averages or judged.faults):
+        bench.fault(Where("code"), "nothing", "there is not one row", "tidak ada satu baris pun")
 
 
 def check_decree(decree: str, decided: date, *, cycle: CycleOpened, today: date) -> list[Remark]:
     """What is wrong with a decree: its text and its date."""
     faults: list[Remark] = []
-    if not decree.strip() or not decree.isprintable():
+    # Its first character: the decree stands in exports, where a spreadsheet would take "=…" for a formula.
+    if not decree[:1].isalnum() or not decree.isprintable():
         faults.append(
             Remark(
                 Where("decree"), "no_decree", "name the decree, such as Keputusan Menteri PANRB Nomor 13 Tahun 2024",
@@ -183,15 +186,20 @@ class _Bench:
         index = self._figure(row, "index", required=True)
         layers = {name: number for name in row.cells if _LAYER.fullmatch(name) and (number := self._figure(row, name))}
         stated = self._predicate(row)
-        if (first := self.seen.setdefault(f"{code}/{kind}" if code.lower() in NATIONAL else code, where)) is not where:
+        national = code.lower() in NATIONAL
+        first = self.seen.setdefault(f"nasional {kind or ''}" if national else code, where)
+        if first is not where:
             at = f"line {first.line}" if first.line else first.field
             self.fault(where, "repeated", f"{shown(code)} stands twice, first at {at}",
                        f"{shown(code)} ada dua kali, pertama di {at}")  # fmt: skip
-        region = None if code.lower() in NATIONAL else self._region(code, kind, where)
+        region = None if national else self._region(code, kind, where)
         if len(self.judged.faults) > before or index is None:
             return
         if region is None:
             self.judged.averages.append(Average(kind=kind, index=index))
+            if layers or stated:
+                self._warning(where, "index_alone", "of an average the index alone is kept",
+                              "dari rata-rata hanya indeks yang disimpan")  # fmt: skip
             return
         self._warn(row, region, index, stated)
         numbered = {(layer[1], int(layer[2])): text for name, text in layers.items() if (layer := _LAYER.match(name))}

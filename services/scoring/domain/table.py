@@ -23,6 +23,7 @@ ALIASES = {
     "daerah": "province", "indeks": "index", "predikat": "predicate",
 }  # fmt: skip
 _LAYER_CODE = re.compile(r"([da])20([0-9]{2})", re.ASCII | re.IGNORECASE)
+_LAYER_NAME = re.compile(r"(domain|aspect)_([0-9]{1,3})", re.ASCII)
 _LAYERS = {"d": "domain", "a": "aspect"}
 _DECIMAL_COMMA = re.compile(r"([0-9]{1,2}),([0-9]{1,10})", re.ASCII)
 
@@ -88,8 +89,12 @@ def _rows(content: bytes, instrument: Instrument, judged: Judged) -> Iterator[Ro
     text = _decoded(content if whole else content[: content.rfind(b"\n") + 1])
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names = _names(next(_cells(reader), (1, []))[1], instrument, judged)
-    for line, texts in _cells(reader):
+    lines = _cells(reader)
+    heading = next(lines, (1, []))[1]
+    if heading and heading[0].startswith("sep="):  # what spreadsheets write above a table delimited by semicolons
+        heading = next(lines, (2, []))[1]
+    names = _names(heading, instrument, judged)
+    for line, texts in lines:
         if judged.hopeless:
             return
         if len(texts) != len(names):
@@ -169,8 +174,8 @@ def _row(line: int, names: Sequence[str], texts: Sequence[str], *, decimal_comma
 
 def _field(name: str) -> str:
     plain = name.strip().lower()
-    if layer := _LAYER_CODE.fullmatch(plain):
-        return f"{_LAYERS[layer[1]]}_{int(layer[2])}"
+    if layer := _LAYER_CODE.fullmatch(plain) or _LAYER_NAME.fullmatch(plain):  # domain_01 is domain_1, and D2001 too
+        return f"{_LAYERS[layer[1][0]]}_{int(layer[2])}"
     return ALIASES.get(plain, plain)
 
 

@@ -5,7 +5,6 @@ A region's result is an aggregate of its own in `current`, beside what the Lab c
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -19,20 +18,19 @@ from chassis.store import Document, claim_due, ensure_indexes
 from chassis.viewer import REVIEWING_MINISTRY, Viewer
 from contracts import events
 from contracts.assessment import CycleOpened, Status
-from contracts.fact import Visibility
+from contracts.fact import Frozen, Visibility
 from contracts.regions import Region
 from contracts.roles import Role
 from contracts.scoring import Basis, OfficialScore, ScoreRecalculated
 from services.scoring.store.projection import order_of, raise_summaries
 from services.scoring.store.scores import PUBLIC_FLAG
 
-LEASE_S = 60.0
+LEASE_S = 20.0
 """Carrying 552 results takes about 2 s. Who outlives the lease is joined by another, which costs repeats."""
 AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Frozen):
     """Results of one decree, accepted whole. `results` by region code, `averages` by kind, "" for all kinds."""
 
     id: str
@@ -157,8 +155,11 @@ class Official:
             "decree": imported["decree"],
             "decree_date": imported["decree_date"],
             "at": imported["at"],
+            "import": imported["_id"],
         }
-        newer = {"$or": [{"$eq": [{"$type": "$at"}, "missing"]}, {"$lte": ["$at", imported["at"]]}]}
+        # As results do: of two accepted at the same time the same one wins, whoever comes first.
+        there, here = ["$at", "$import"], [imported["at"], imported["_id"]]
+        newer = {"$or": [{"$eq": [{"$type": "$at"}, "missing"]}, {"$lte": [there, here]}]}
         await self._averages.update_one(
             {"_id": name}, [{"$replaceWith": {"$cond": [newer, {"$literal": average}, "$$ROOT"]}}], upsert=True
         )

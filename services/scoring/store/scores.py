@@ -11,7 +11,7 @@ from pymongo import IndexModel
 from chassis.problem import NotFound
 from chassis.service import Parts
 from chassis.store import Document, ensure_indexes
-from chassis.viewer import Depth, National, Reach, Regions, Viewer, filter_of, sees
+from chassis.viewer import Depth, National, Reach, Regions, Viewer, clauses_of, filter_of, sees
 from contracts.regions import Kind
 from contracts.scoring import Basis
 from services.scoring.domain.summary import Audience, Figured, Leaders, Scope, Summary, Tally
@@ -20,6 +20,11 @@ from services.scoring.store.counts import part_of, ranking_of
 PUBLIC_FLAG = "public"
 NO_LEVEL = "-"
 NOT_SHOWN = {"digest": 0, "order": 0, "outbox": 0, "requests": 0, "version": 0}
+COUNTED = {
+    "kind": 1, "region": 1, "time": 1, PUBLIC_FLAG: 1, "order": 1, "levels": 1,
+    **{f"scores.{basis}.index.shown": 1 for basis in Basis}, **{f"scores.{basis}.predicate": 1 for basis in Basis},
+}  # fmt: skip
+"""What `count` reads."""
 _PUBLIC_ONLY = {PUBLIC_FLAG: True}
 
 
@@ -53,6 +58,8 @@ class Scores:
             self._current,
             [
                 IndexModel([("region", 1), ("period", -1)], name="region"),
+                IndexModel([("cycle", 1), ("province", 1)], name="province"),
+                IndexModel("assessors", name="assessors"),
                 exported,
                 *(index for basis in Basis for index in _standings(basis)),
             ],
@@ -68,7 +75,7 @@ class Scores:
     async def of_region(self, region: str, *, viewer: Viewer) -> list[Document]:
         """The newest scores of a region, the latest period first."""
         visible = {"$and": [{"region": region}, _visible(viewer)]}
-        return await self._current.find(visible, NOT_SHOWN).sort("period", -1).limit(50).to_list(None)
+        return await self._current.find(visible, NOT_SHOWN).sort([("period", -1), ("_id", 1)]).limit(50).to_list(None)
 
     async def compared(self, regions: Sequence[str], *, cycle: str, basis: Basis, viewer: Viewer) -> list[Document]:
         """The newest scores of some regions in a cycle, those that have an index on this basis."""
@@ -93,20 +100,28 @@ class Scores:
     async def standings(
         self, *, viewer: Viewer, cycle: str, kind: str, basis: Basis, within: Document, after: Place | None, limit: int
     ) -> list[Document]:
-        """A page of the regions of one kind, the highest index first; what has no index is not among them."""
+        """A page of the regions of one kind, the highest index first; what has no index is not among them.
+
+        A query for each way in which the viewer may see something, each on an index of its own: asked at once, a
+        viewer of few regions among many would cost all of them.
+        """
         order = f"order.{basis}"
-        clauses: list[Document] = [
-            {"cycle": cycle, "kind": kind, order: {"$exists": True}},
-            within,
-            _visible(viewer),
-        ]
+        asked: list[Document] = [{"cycle": cycle, "kind": kind, order: {"$exists": True}}, within]
         if after is not None:
             index = Decimal128(after.index)
-            clauses.append({"$or": [{order: {"$lt": index}}, {order: index, "_id": {"$gt": after.name}}]})
+            # Both: the first bounds the index, the second tells equals apart.
+            asked.append({order: {"$lte": index}})
+            asked.append({"$or": [{order: {"$lt": index}}, {order: index, "_id": {"$gt": after.name}}]})
         shown = ("index", "predicate", "decree", "decree_date", "predicate_stated")
-        wanted = {"region": 1, **{f"scores.{basis}.{field}": 1 for field in shown}}
-        page = self._current.find({"$and": clauses}, wanted).sort([(order, -1), ("_id", 1)])
-        return await page.limit(limit).to_list(None)
+        wanted = {"region": 1, "order": 1, **{f"scores.{basis}.{field}": 1 for field in shown}}
+        pages = [
+            await self._current.find({"$and": [*asked, clause]}, wanted)
+            .sort([(order, -1), ("_id", 1)])
+            .limit(limit)
+            .to_list(None)
+            for clause in _clauses_within(viewer.reach(Depth.SCORES))
+        ]
+        return pages[0] if len(pages) == 1 else _merged(pages, basis)[:limit]
 
     async def published(self, cycle: str, *, after: str, limit: int) -> list[Document]:
         """A page of all that everybody may see of a cycle, by id."""
@@ -153,7 +168,7 @@ class Scores:
         """Of a small group, counted when asked: a group crosses provinces, and is bounded by its list."""
         where = {"cycle": cycle, "region": {"$in": sorted(regions)}, **_audible(audience)}
         tally = Tally()
-        for document in await self._current.find(where).to_list(None):
+        for document in await self._current.find(where, COUNTED).to_list(None):
             count(document, tally)
         return tally
 
@@ -210,12 +225,22 @@ def _standings(basis: Basis) -> list[IndexModel]:
     return found
 
 
+def _merged(pages: Sequence[Sequence[Document]], basis: Basis) -> list[Document]:
+    found = sorted({document["_id"]: document for page in pages for document in page}.items())
+    return sorted((d for _, d in found), key=lambda d: d["order"][basis].to_decimal(), reverse=True)  # it is stable
+
+
 def _audible(audience: Audience) -> Document:
     return _PUBLIC_ONLY if audience is Audience.PUBLIC else {}
 
 
 def _visible(viewer: Viewer) -> Document:
     return _visible_within(viewer.reach(Depth.SCORES))
+
+
+@lru_cache(1_024)
+def _clauses_within(reach: Reach) -> list[Document]:
+    return clauses_of(reach, public=PUBLIC_FLAG)
 
 
 @lru_cache(1_024)

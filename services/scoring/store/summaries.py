@@ -6,20 +6,15 @@ from pymongo import IndexModel
 
 from chassis.service import Parts
 from chassis.store import claim_due, clear_mark, ensure_indexes, raise_marks
-from contracts.scoring import Basis
 from services.scoring.domain.summary import Tally
 from services.scoring.store.counts import document_of, tally_of
-from services.scoring.store.scores import PUBLIC_FLAG, count
+from services.scoring.store.scores import COUNTED, count
 
 PROVINCE_LEASE_S = 30.0
 NATION_LEASE_S = 2.0
 """Also the pause until a nation's summary is derived again while provinces under it are still to be derived."""
 PAGE = 200
 """Regions counted before the event loop gets its turn: some 20 ms."""
-_COUNTED = {
-    "kind": 1, "region": 1, "time": 1, PUBLIC_FLAG: 1, "order": 1, "levels": 1,
-    **{f"scores.{basis}.index.shown": 1 for basis in Basis}, **{f"scores.{basis}.predicate": 1 for basis in Basis},
-}  # fmt: skip
 
 
 class Summaries:
@@ -49,7 +44,7 @@ class Summaries:
             return False
         scope = {"cycle": claimed["cycle"], "province": claimed["province"]}
         tally = Tally()
-        cursor = self._current.find(scope, _COUNTED)
+        cursor = self._current.find(scope, COUNTED)
         while page := await cursor.to_list(PAGE):
             for document in page:
                 count(document, tally)

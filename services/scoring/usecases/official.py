@@ -57,6 +57,12 @@ def told(remark: Remark) -> dict[str, str | int]:
     return {name: value for name, value in (place | said).items() if value is not None}
 
 
+def check_may_import(viewer: Viewer) -> None:
+    """Raises Forbidden for everybody but KemenPANRB's reviewers."""
+    if not viewer.may(Role.REVIEWER, at=REVIEWING_MINISTRY):
+        raise Forbidden
+
+
 async def import_results(
     asked: Asked,
     *,
@@ -71,13 +77,11 @@ async def import_results(
 
     Raises Forbidden, UnknownCycle, ImportRefused, KeyReused.
     """
-    if not viewer.may(Role.REVIEWER, at=REVIEWING_MINISTRY):
-        raise Forbidden
+    check_may_import(viewer)
     cycle = await opened(asked.cycle, instruments=instruments)
     instrument = await instruments.get(cycle.instrument)
-    at = now()
     judged = Judged()
-    judged.faults += check_decree(asked.decree, asked.decree_date, cycle=cycle, today=_today(at))
+    judged.faults += check_decree(asked.decree, asked.decree_date, cycle=cycle, today=_today(now()))
     content = asked.content
     rows = (
         of_csv(content, instrument, judged) if isinstance(content, bytes) else of_records(content, instrument, judged)
@@ -102,18 +106,12 @@ async def import_results(
         decree=asked.decree,
         decree_date=asked.decree_date,
         by=viewer.actor,
-        at=at,
+        at=now(),  # not before it was judged: a quick import that began later would win over a slow one
         results=results,
         averages={average.kind or "": average.index for average in judged.averages},
     )
-    said = [
-        asked.cycle,
-        asked.decree,
-        asked.decree_date.isoformat(),
-        repr(sorted(results.items())),
-        repr(imported.averages),
-    ]
-    request = outbox.Request.of(actor=viewer.actor, key=key, asked=said)
+    asked_for = imported.model_dump_json(exclude={"id", "at", "by"})
+    request = outbox.Request.of(actor=viewer.actor, key=key, asked=[asked_for])
     return await official.accept(imported, outcome=outcome | {"id": import_id, "dry_run": False}, request=request)
 
 
