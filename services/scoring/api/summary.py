@@ -5,7 +5,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 
 from chassis.auth import AnyViewer
@@ -13,7 +13,7 @@ from chassis.conditional import NOT_MODIFIED, told
 from chassis.openapi import routes
 from chassis.problem import Problem
 from chassis.problems import problems
-from contracts.assessment import Aim
+from contracts.assessment import Aim, CycleOpened
 from contracts.regions import Kind
 from contracts.scoring import Basis, Figure
 from services.scoring.api.parameters import (
@@ -27,13 +27,25 @@ from services.scoring.api.parameters import (
     ScoreStore,
 )
 from services.scoring.domain.score import figure
-from services.scoring.domain.summary import ALL_KINDS, LEADERS_KEPT, Audience, Part, Ranking
+from services.scoring.domain.summary import ALL_KINDS, LEADERS_KEPT, Audience, Part, Ranking, Scope
 from services.scoring.store.scores import audience_of
 from services.scoring.usecases import read
 
 router = routes("scoring")
 
 KindIn = Annotated[Kind, Query(description="Regions of one kind.", examples=["regency"])]
+
+
+async def _scope(directory: Regions, province: ProvinceIn = None, group: GroupIn = None) -> Scope:
+    return read.scope_of(directory, province=province, group=group)
+
+
+async def _opened(cycle: CyclePath, instruments: InstrumentStore) -> CycleOpened:
+    return await read.opened(cycle, instruments=instruments)
+
+
+ScopeIn = Annotated[Scope, Depends(_scope)]
+Opened = Annotated[CycleOpened, Depends(_opened)]
 
 
 class UnknownIndicator(Problem):
@@ -165,28 +177,25 @@ class MissingOut(BaseModel):
 
 @router.get("/summaries/{cycle}", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def summary(
-    cycle: CyclePath,
+    opened: Opened,
+    scope: ScopeIn,
     viewer: AnyViewer,
     scores: ScoreStore,
     instruments: InstrumentStore,
     directory: Regions,
     request: Request,
     basis: BasisIn = Basis.SELF,
-    province: ProvinceIn = None,
-    group: GroupIn = None,
 ) -> SummaryOut:
     """Mean, median, distribution, and share at each predicate against the aims: the nation, a province or a group."""
-    opened = await read.opened(cycle, instruments=instruments)
     instrument = await instruments.get(opened.instrument)
-    scope = read.scope_of(directory, province=province, group=group)
-    found = await scores.summary(scope, cycle=cycle, basis=basis, viewer=viewer)
+    found = await scores.summary(scope, cycle=opened.cycle, basis=basis, viewer=viewer)
     expected = {kind: len(codes) for kind, codes in read.expected_of(scope, directory).items()}
     bands = [name for name, _ in instrument.bands]
     national = basis is Basis.OFFICIAL and scope.name == "nation"
-    averages = await scores.averages(cycle) if national else []
+    averages = await scores.averages(opened.cycle) if national else []
     return told(
         SummaryOut(
-            cycle=cycle,
+            cycle=opened.cycle,
             scope=scope.name,
             basis=basis,
             audience=found.audience,
@@ -206,22 +215,18 @@ async def summary(
 
 @router.get("/summaries/{cycle}/missing", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def missing(
-    cycle: CyclePath,
+    opened: Opened,
+    scope: ScopeIn,
     kind: KindIn,
     viewer: AnyViewer,
     scores: ScoreStore,
-    instruments: InstrumentStore,
     directory: Regions,
     request: Request,
     basis: BasisIn = Basis.SELF,
-    province: ProvinceIn = None,
-    group: GroupIn = None,
     cursor: Annotated[str | None, Query(max_length=16, description="`next` of the page before.")] = None,
     limit: Limit = 50,
 ) -> MissingOut:
     """The governments of one kind that the summary of the same scope and basis misses, by code."""
-    opened = await read.opened(cycle, instruments=instruments)
-    scope = read.scope_of(directory, province=province, group=group)
     found, following = await read.missing(
         scope,
         cycle=opened,
@@ -235,7 +240,7 @@ async def missing(
     )
     items = [MissingRegionOut(region=region.code, name=region.name) for region in found]
     out = MissingOut(
-        cycle=cycle,
+        cycle=opened.cycle,
         scope=scope.name,
         kind=kind,
         basis=basis,
@@ -248,7 +253,8 @@ async def missing(
 
 @router.get("/leaders/{cycle}", responses=problems(401, 422, 429, 503) | NOT_MODIFIED)
 async def leaders(
-    cycle: CyclePath,
+    opened: Opened,
+    scope: ScopeIn,
     kind: KindIn,
     viewer: AnyViewer,
     scores: ScoreStore,
@@ -256,19 +262,15 @@ async def leaders(
     directory: Regions,
     request: Request,
     basis: BasisIn = Basis.SELF,
-    province: ProvinceIn = None,
-    group: GroupIn = None,
     indicator: Annotated[int | None, Query(ge=1, le=999, description="Only this one.")] = None,
     at_least: Annotated[int, Query(ge=0, le=10, description="The level that `count` counts from.")] = 4,
     limit: Annotated[int, Query(ge=0, le=LEADERS_KEPT, description="Leaders per indicator.")] = 3,
 ) -> LeadersOut:
     """Per indicator: "X of Y at 4 or above", and the regions to learn from."""
-    opened = await read.opened(cycle, instruments=instruments)
     instrument = await instruments.get(opened.instrument)
     if indicator is not None and indicator not in instrument.numbers:
         raise UnknownIndicator(field="indicator")
-    scope = read.scope_of(directory, province=province, group=group)
-    found = await scores.leaders(scope, cycle=cycle, basis=basis, kind=kind, viewer=viewer)
+    found = await scores.leaders(scope, cycle=opened.cycle, basis=basis, kind=kind, viewer=viewer)
     wanted = sorted(instrument.numbers) if indicator is None else [indicator]
 
     def shown(number: int, ranking: Ranking) -> IndicatorOut:
@@ -287,7 +289,7 @@ async def leaders(
 
     return told(
         LeadersOut(
-            cycle=cycle,
+            cycle=opened.cycle,
             scope=scope.name,
             kind=kind,
             basis=basis,
