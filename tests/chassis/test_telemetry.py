@@ -26,6 +26,7 @@ from chassis.telemetry import is_sampled, remote, traceparent_of, watch_loop
 from contracts import events
 from contracts.fact import fact_id
 from lab.system import System
+from services.scoring.domain.score import RULE
 from tests.acting import DEADLINE_S, Region, Tokens, key
 from tests.chassis.workshop import Facts, Thing
 
@@ -341,7 +342,7 @@ async def test_a_trace_that_we_begin_leads_as_far(region: Region, sink: Sink) ->
     await region.fill(3)
     sent = region.headers | key() | await region.tag()
     await region.assessment.post(f"{region.address}/submission", headers=sent)
-    published = str(fact_id(aggregate=region.id, revision=1, rule=1, type=events.SCORE_RECALCULATED.type))
+    published = str(fact_id(aggregate=region.id, revision=1, rule=RULE, type=events.SCORE_RECALCULATED.type))
     async with httpx.AsyncClient(base_url=sink.address, trust_env=False) as client, asyncio.timeout(DEADLINE_S):
         while True:
             for trace_id in (await client.get("/traces", params={"name": "publish livinglab.score"})).json():
