@@ -195,19 +195,20 @@ async def _show_official(access: Access, out: Console) -> None:
     anybody = Visitor(access.http)
 
     async def ask(path: str, **asked: Any) -> Any:
-        params = {"basis": "official", **asked}
-        return (await anybody.send("GET", access.url("scoring", path), params=params)).json()
+        return (await anybody.send("GET", access.url("scoring", path), params=asked)).json()
 
     years: list[dict[str, Standing]] = []
     for decreed in official.DECREED:
         year: dict[str, Standing] = {}
         for kind in findings.KINDS:
-            page = await ask("standings", cycle=decreed.cycle, kind=kind, province=WEST_JAVA)
+            page = await ask("standings", basis="official", cycle=decreed.cycle, kind=kind, province=WEST_JAVA)
             year |= {row["region"]: Standing.of(kind, row) for row in page["items"]}
         years.append(year)
     findings.show_year_on_year(out, years[0], years[1], highlighted=SUMEDANG)
     newest = official.DECREED[-1].cycle
-    findings.show_comparison(out, await ask("comparison", cycle=newest, region=[SUMEDANG, GARUT, BANDUNG]))
+    findings.show_comparison(
+        out, await ask("comparison", basis="official", cycle=newest, region=[SUMEDANG, GARUT, BANDUNG])
+    )
     findings.show_disagreement(out, await ask(f"regions/{SUMEDANG}"))
 
 

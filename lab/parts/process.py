@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -171,6 +172,10 @@ def repository_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
+BELOW_EPHEMERAL = range(16_000, 32_000)
+"""What the kernel gives to outgoing connections begins at 32768: a slow starter (Keycloak, 20 s) lost its port so."""
+
+
 def ports(directory: Path, count: int) -> list[int]:
     """`count` loopback ports, the same ones for the same directory as long as they are free."""
     remembered = directory / "ports"
@@ -178,10 +183,11 @@ def ports(directory: Path, count: int) -> list[int]:
         kept = [int(port) for port in remembered.read_text().split()]
         if len(kept) == count and all(map(_is_free, kept)):
             return kept
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    chosen = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = random.SystemRandom().choice(BELOW_EPHEMERAL)  # never one that a test has seeded
+        if port not in chosen and _is_free(port):
+            chosen.append(port)
     directory.mkdir(parents=True, exist_ok=True)
     remembered.write_text(" ".join(map(str, chosen)))
     return chosen

@@ -17,7 +17,7 @@ Portals = Callable[..., list[Portal]]
 REGIONS = 30
 LOST = 0.02
 """Share of the pieces of MongoDB's answers; each breaks its connection too."""
-LOST_OF_KAFKA = 0.2
+LOST_OF_KAFKA = 0.4
 STORM_S = 3.5
 """So long all are lost, which is longer than an operation may take: clients are refused what was done."""
 SEED = 20261122
