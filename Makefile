@@ -19,7 +19,7 @@ setup: .venv/ready ## Install everything pinned into .venv (uv too, where it is 
 .venv/ready: pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -c requirements.lock -r pyproject.toml --extra lab --extra dev --extra ops
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -c requirements.lock -r pyproject.toml --all-extras
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
