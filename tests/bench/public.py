@@ -22,7 +22,7 @@ from tests.bench.growth import Grown, grown
 from tests.bench.load import CYCLE
 from tests.bench.stage import Stage
 
-SIZES = (552,)
+SIZES = (552, 100_000)
 ROUNDS = 3
 REQUESTS = 200
 WARM_UP = 40
