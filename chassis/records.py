@@ -102,6 +102,8 @@ class Fact(Generic[B]):
     body: B
     digest: str
     traceparent: str | None
+    value: bytes
+    """The body as it was sent, for whoever hands it on."""
 
 
 def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) -> Fact[B]:
@@ -141,6 +143,7 @@ def incoming(record: "ConsumerRecord[bytes | None, bytes | None]", of: type[B]) 
         body=body,
         digest=blake2b(envelope.type.encode() + b"\n" + record.value, digest_size=16).hexdigest(),
         traceparent=header(record.headers, TRACEPARENT),
+        value=record.value,
     )
 
 

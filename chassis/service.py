@@ -123,6 +123,7 @@ def service(
                 Settings: settings,
                 Directory: directory,
                 DeadLetters: letters,
+                telemetry.Telemetry: watch,
             }
             made = [store(parts) for store in stores]
             resources.update({type(store): store for store in made})

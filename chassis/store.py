@@ -111,8 +111,11 @@ async def put_if_newer(collection: Collection, documents: Sequence[Document]) ->
         known = newest.get(document["_id"])
         if known is None or (known["revision"], known["rule"]) < (document["revision"], document["rule"]):
             newest[document["_id"]] = document
-    # Two upserts of one new `_id` may collide; the loser finds the winner's document when it comes again.
-    writes = [_put(document) for document in newest.values()]
+    await upsert_all(collection, [_put(document) for document in newest.values()])
+
+
+async def upsert_all(collection: Collection, writes: Sequence[Write]) -> None:
+    """Upserts by `_id`. Two of one new `_id` may collide; the loser finds the winner's document when it comes again."""
     while writes:
         refused = await _bulk(collection, writes)
         writes = [writes[position] for position in refused]
@@ -150,6 +153,12 @@ def _upsert_same(document: Document) -> UpdateOne:
     return UpdateOne(same, {"$setOnInsert": document}, upsert=True)
 
 
+async def insert_new(collection: Collection, documents: Sequence[Document]) -> None:
+    """Insert those whose `_id` is not taken; what is there stays as it is."""
+    if documents:
+        await _bulk(collection, [InsertOne(document) for document in documents])
+
+
 async def raise_marks(collection: Collection, marks: Mapping[str, int], fields: Mapping[str, Document]) -> None:
     """Add to the counter `raised` of each mark, creating it with its `fields`; due MARK_REST_S after it was clear."""
     due = {"$ifNull": ["$due_at", {"$add": ["$$NOW", round(MARK_REST_S * 1000)]}]}
@@ -169,9 +178,7 @@ async def raise_marks(collection: Collection, marks: Mapping[str, int], fields: 
         )
         for name, count in marks.items()
     ]
-    while writes:
-        refused = await _bulk(collection, writes)
-        writes = [writes[position] for position in refused]
+    await upsert_all(collection, writes)
 
 
 async def clear_mark(collection: Collection, claimed: Document, result: Document) -> None:

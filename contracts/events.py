@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
 from contracts.fact import TYPE_PREFIX, Body
+from contracts.notify import DeliveryExhausted, SubscriptionDisabled
 from contracts.scoring import ScoreRecalculated
 from contracts.topics import Topic
 
@@ -76,6 +77,20 @@ SCORE_RECALCULATED = EventType(
     "scoring",
     "The scores that follow from one assessment fact, or a region's official result.",
 )
+SUBSCRIPTION_DISABLED = EventType(
+    "subscription.disabled",
+    topics.SUBSCRIPTION,
+    SubscriptionDisabled,
+    "notify",
+    "Its endpoint is gone, or failed for days; for its owner only.",
+)
+DELIVERY_EXHAUSTED = EventType(
+    "delivery.exhausted",
+    topics.DELIVERY,
+    DeliveryExhausted,
+    "notify",
+    "No attempt to hand an event over succeeded; for its owner only.",
+)
 
 ALL: tuple[EventType, ...] = (
     INSTRUMENT_PUBLISHED,
@@ -88,4 +103,6 @@ ALL: tuple[EventType, ...] = (
     ASSESSMENT_VERIFIED,
     ASSESSMENT_PUBLISHED,
     SCORE_RECALCULATED,
+    SUBSCRIPTION_DISABLED,
+    DELIVERY_EXHAUSTED,
 )

@@ -59,7 +59,7 @@ class UnknownGroup(LookupError):
 class Directory:
     """All regions of one list. Immutable; what it computes it remembers."""
 
-    __slots__ = ("_by_code", "_children", "_closures", "_governments")
+    __slots__ = ("_by_code", "_children", "_closures", "_governments", "_successors")
 
     def __init__(self, regions: Iterable[Region]) -> None:
         """Raises ValueError when a code stands twice."""
@@ -71,6 +71,10 @@ class Directory:
         self._by_code: Mapping[str, Region] = by_code
         self._children = _children(by_code)
         self._closures: dict[str, frozenset[str]] = {}
+        self._successors: dict[str, list[str]] = {}
+        for region in by_code.values():
+            for earlier in region.predecessors or ():
+                self._successors.setdefault(earlier, []).append(region.code)
         self._governments: dict[str | None, Mapping[Kind, Sequence[str]]] = {}
 
     @classmethod
@@ -108,6 +112,25 @@ class Directory:
         if known is None:
             known = self._closures[code] = self._reach(self.get(code))
         return known
+
+    def containing(self, code: str) -> frozenset[str]:
+        """Those in whose closure this code is: itself and its successors, and whatever lies above any of them."""
+        reached: set[str] = set()
+        pending = [code]
+        while pending:  # first along time ...
+            reached.update(pending)
+            later = {code for earlier in pending for code in self._successors.get(earlier, ())}
+            pending = list(later - reached)
+        for member in tuple(reached):  # ... then upwards: who was above a predecessor is not above what came of it
+            region = self.find(member)
+            while region and (above := _parent(region, self._by_code)):
+                reached.add(above)
+                region = self.find(above)
+        return frozenset(reached)
+
+    def groups_of(self, code: str) -> frozenset[str]:
+        """The names of the groups that it is a member of."""
+        return frozenset(name for name, members in _groups().items() if code in members)
 
     def group(self, name: str) -> frozenset[str]:
         """The members of a named group. Raises UnknownGroup."""

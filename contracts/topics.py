@@ -27,8 +27,12 @@ INSTRUMENT = Topic("livinglab.instrument", 1, "instrument id", compacted=True, a
 CYCLE = Topic("livinglab.cycle", 1, "cycle id", compacted=True, about="years' rounds, opened once")
 ASSESSMENT = Topic("livinglab.assessment", 12, "region code", compacted=False, about="what happens to assessments")
 SCORE = Topic("livinglab.score", 12, "region code", compacted=False, about="scores of every stage")
+SUBSCRIPTION = Topic(
+    "livinglab.subscription", 1, "subscription id", compacted=False, about="what became of subscriptions"
+)
+DELIVERY = Topic("livinglab.delivery", 1, "delivery id", compacted=False, about="what could not be handed over")
 PUBLIC = Topic(
     "livinglab.public", 12, "as on the topic of origin", compacted=False, about="public facts, for outsiders with Kafka"
 )
 
-ALL: tuple[Topic, ...] = (INSTRUMENT, CYCLE, ASSESSMENT, SCORE, PUBLIC)
+ALL: tuple[Topic, ...] = (INSTRUMENT, CYCLE, ASSESSMENT, SCORE, SUBSCRIPTION, DELIVERY, PUBLIC)

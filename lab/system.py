@@ -10,11 +10,12 @@ from pathlib import Path
 
 from lab import state, topics
 from lab.errors import LabError
+from lab.keys import webhook_settings
 from lab.parts import Part, embedded_kafka, http_server, kafka, mongod, service
 from lab.parts.process import ports, repository_root, terminate
 from lab.state import Broker, Running, State
 
-SERVICES = ("assessment", "scoring")
+SERVICES = ("assessment", "scoring", "notify")
 DIRECTORY = repository_root() / ".livinglab"
 STOPS_WITHIN_S = 15
 
@@ -177,12 +178,13 @@ class _Starting:
     def services(self, names: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
         """Bring up the services, side by side; returns their base URLs."""
         # A lab has few requests and wants to see each of them.
-        env = {
+        shared = {
             "TRACES_SAMPLE_RATIO": os.environ.get("TRACES_SAMPLE_RATIO", "1"),
             **environment,
         }
         launched: list[Part] = []
         for name in names:
+            env = {**shared, **(webhook_settings(self._directory / name) if name == "notify" else {})}
             running = self._state.parts.get(name)
             if running and env.items() <= running.env.items():
                 self._report(name, "already running")

@@ -31,7 +31,7 @@ READS = 60
 PAGE = 20
 """Rows of standings that even the smallest size can fill."""
 CHUNK = 5_000
-SETTLE_S = 120.0
+SETTLE_S = 900.0
 COLUMNS = "code,name,kind,province,self_governing,population,area_km2,valid_from,valid_to,predecessors"
 
 

@@ -67,7 +67,7 @@ async def test_a_fact_that_is_twice_in_a_batch_has_one_span(spans: InMemorySpanE
     watch.provider.add_span_processor(SimpleSpanProcessor(spans))
     sent = facts.thing("a")
     traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
-    fact = Fact(sent.envelope, sent.key, Thing(thing="a"), "digest", traceparent)
+    fact = Fact(sent.envelope, sent.key, Thing(thing="a"), "digest", traceparent, b"{}")
     none: Any = None
     with Publish(producer=none, epochs=none, telemetry=watch).spans([fact, fact], topic="things", group="g"):
         pass

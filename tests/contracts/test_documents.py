@@ -49,7 +49,9 @@ def test_unknown_arguments_are_refused_and_write_nothing(capsys: pytest.CaptureF
 
 def test_asyncapi_has_the_shape_of_version_3(document: dict[str, Any]) -> None:
     read = ApplicationSchema.model_validate(document)
-    assert set(read.channels) == {"instrument", "cycle", "assessment", "score", "public"}
+    assert set(read.channels) == {
+        "instrument", "cycle", "assessment", "score", "subscription", "delivery", "public",
+    }  # fmt: skip
     assert all(operation.action == "send" for operation in read.operations.values())
 
 

@@ -71,21 +71,18 @@ def test_closure_of_west_java_is_the_province_and_its_27_parts(directory: Direct
     assert directory.closure("32.11") == {"32.11"}
 
 
-@pytest.mark.parametrize(
-    "listed",
-    [
-        [
-            ("90", "90", ""),
-            ("90.01", "90", ""),
-            ("90.01.02", "90", ""),
-            ("90.02", "91", ""),  # keeps its code in another province
-            ("91", "91", "90"),
-            ("91.01", "91", "80.07 80.08"),
-            ("80.08", "80", "91.01"),  # a circle
-        ]
-    ],
-    indirect=True,
-)
+INVOLVED = [
+    ("90", "90", ""),
+    ("90.01", "90", ""),
+    ("90.01.02", "90", ""),
+    ("90.02", "91", ""),  # keeps its code in another province
+    ("91", "91", "90"),
+    ("91.01", "91", "80.07 80.08"),
+    ("80.08", "80", "91.01"),  # a circle
+]
+
+
+@pytest.mark.parametrize("listed", [INVOLVED], indirect=True)
 def test_closure_has_parts_of_parts_and_what_they_came_from_but_not_its_other_parts(listed: Directory) -> None:
     assert listed.closure("90") == {"90", "90.01", "90.01.02"}
     assert listed.closure("91") == {"91", "91.01", "90.02", "90", "80.07", "80.08"}
@@ -153,3 +150,16 @@ def test_institutions_are_found_by_slug_and_never_look_like_regions(directory: D
     assert find_organization("kemenpanrb") is organizations()["kemenpanrb"]
     assert find_organization("32.11") is None
     assert all(directory.find(slug) is None for slug in organizations())
+
+
+@pytest.mark.parametrize("listed", [INVOLVED], indirect=True)
+def test_containing_is_closure_seen_from_below(listed: Directory, directory: Directory) -> None:
+    for regions in (listed, directory):
+        codes = sorted({code for region in regions for code in regions.closure(region.code)})[:600]
+        expected = {code: {region.code for region in regions if code in regions.closure(region.code)} for code in codes}
+        assert {code: regions.containing(code) & {r.code for r in regions} for code in codes} == expected
+
+
+def test_groups_of_a_member_and_of_others(directory: Directory) -> None:
+    assert directory.groups_of("32.11") == {"jabar-2023"}
+    assert directory.groups_of("32.01") == set()

@@ -1,0 +1,1 @@
+"""Ministries and portals hear of every event: subscriptions, deliveries, attempts."""

@@ -1,0 +1,5 @@
+"""How subscriptions are made and their deliveries looked at: a module per noun."""
+
+from services.notify.api import delivery, key, right, subscription
+
+routers = [noun.router for noun in (subscription, delivery, right, key)]

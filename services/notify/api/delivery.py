@@ -1,0 +1,165 @@
+"""The log: deliveries and their attempts; statistics of an endpoint."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from statistics import quantiles
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import Path, Query, Request
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
+
+from chassis.auth import CurrentViewer
+from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import links, routes
+from chassis.problem import Problem
+from chassis.problems import problems
+from chassis.store import Document
+from services.notify.api.parameters import LogStore, SubscriptionId, SubscriptionStore
+from services.notify.store.log import STATISTICS_OF, Wanted
+
+router = routes("notify")
+
+DeliveryStatus = Literal["pending", "delivered", "exhausted", "withheld"]
+_CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(max_length=40)]])
+
+
+class InvalidCursor(Problem):
+    """A cursor that no page gave."""
+
+    status, code, title = 400, "invalid_cursor", "This is not a cursor of ours"
+    detail = "Leave `cursor` out to begin, then send `next` exactly as you received it."
+    detail_id = "Kosongkan `cursor` untuk mulai, lalu kirim `next` persis seperti diterima."
+
+
+class AttemptOut(BaseModel):
+    """One try. `failure` says why there was no answer; `said` is how the answer began."""
+
+    at: datetime
+    ms: int
+    status: int | None
+    failure: str | None
+    said: str
+
+
+class DeliveryOut(BaseModel):
+    """One event to hand over to one subscription. `event` is the event's id, `type` and `region` are its own."""
+
+    delivery: str
+    subscription: str
+    event: str
+    type: str
+    region: str | None
+    time: datetime
+    status: DeliveryStatus
+    """`withheld`: the right to be told of it was withdrawn before it was sent."""
+    due_at: datetime | None
+    """When it is tried next."""
+    attempts: list[AttemptOut]
+
+
+class DeliveriesOut(BaseModel):
+    """A page, the latest first. `next` is null on the last one."""
+
+    items: list[DeliveryOut]
+    next: str | None
+
+
+class StatusOut(BaseModel):
+    """Deliveries of one status among the latest; how long their last attempts took, in milliseconds."""
+
+    status: DeliveryStatus
+    deliveries: int
+    attempts: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class StatisticsOut(BaseModel):
+    """How an endpoint does, by the latest deliveries of its subscription: 1,000 at most."""
+
+    subscription: str
+    of_latest: int
+    statuses: list[StatusOut]
+
+
+@router.get(
+    "/deliveries",
+    responses=problems(400, 401, 422, 429, 503)
+    | links(200, {"path.delivery_id": "$response.body#/items/0/delivery"}, "one_delivery"),
+)
+async def list_deliveries(
+    viewer: CurrentViewer,
+    log: LogStore,
+    subscription: Annotated[str | None, Query(max_length=40)] = None,
+    event: Annotated[str | None, Query(max_length=40, description="An event's `id`.")] = None,
+    region: Annotated[str | None, Query(max_length=16, examples=["32.11"])] = None,
+    status: DeliveryStatus | None = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> DeliveriesOut:
+    """What was, or is to be, handed over to your organization's subscriptions, with every attempt."""
+    wanted = Wanted(subscription=subscription, event_id=event, region=region, status=status)
+    found = await log.page(wanted, viewer=viewer, before=_place_of(cursor), limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    return DeliveriesOut(items=[_shown(one) for one in found], next=_cursor_of(found[-1]) if more else None)
+
+
+@router.get("/deliveries/{delivery_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
+async def one_delivery(
+    delivery_id: Annotated[str, Path(max_length=40)], viewer: CurrentViewer, log: LogStore, request: Request
+) -> DeliveryOut:
+    """One, with every attempt."""
+    return told(_shown(await log.get(delivery_id, viewer=viewer)), request)
+
+
+@router.get("/subscriptions/{subscription_id}/statistics", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
+async def statistics(
+    subscription_id: SubscriptionId,
+    viewer: CurrentViewer,
+    subscriptions: SubscriptionStore,
+    log: LogStore,
+    request: Request,
+) -> StatisticsOut:
+    """How its endpoint does, by its latest deliveries."""
+    await subscriptions.get(subscription_id, viewer=viewer)
+    found = await log.statistics(subscription_id, viewer=viewer)
+    assert sum(one["deliveries"] for one in found) <= STATISTICS_OF
+    shown = StatisticsOut(
+        subscription=subscription_id,
+        of_latest=sum(one["deliveries"] for one in found),
+        statuses=[_status(one) for one in found],
+    )
+    return told(shown, request)
+
+
+def _status(found: Document) -> StatusOut:
+    took: list[float] = [ms for ms in found["ms"] if ms is not None]
+    cut = quantiles(took, n=100, method="inclusive") if len(took) > 1 else took * 99
+    return StatusOut(
+        status=found["_id"],
+        deliveries=found["deliveries"],
+        attempts=found["attempts"],
+        p50_ms=cut[49] if cut else None,
+        p99_ms=cut[98] if cut else None,
+    )
+
+
+def _shown(found: Document) -> DeliveryOut:
+    own: dict[str, Any] = {"delivery": found["_id"], "event": found["event_id"], "due_at": found.get("due_at")}
+    if found["status"] == "withheld":  # of what they may not be told any more, that there was something
+        own["region"] = None
+    return DeliveryOut.model_validate({**found, **own})
+
+
+def _cursor_of(last: Document) -> str:
+    return urlsafe_b64encode(orjson.dumps([last["created_at"], last["_id"]])).decode()
+
+
+def _place_of(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        return _CURSOR.validate_json(urlsafe_b64decode(cursor))
+    except ValueError as error:
+        raise InvalidCursor(field="cursor") from error

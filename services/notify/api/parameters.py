@@ -1,0 +1,66 @@
+"""What several operations are asked with, and the stores that they ask."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+
+from chassis import outbox
+from chassis.auth import CurrentViewer
+from chassis.conditional import IdempotencyKey, IfMatch
+from chassis.service import provided
+from chassis.settings import Settings
+from contracts.regions import Directory
+from services.notify.keys import Keys
+from services.notify.settings import NotifySettings
+from services.notify.store.events import Events
+from services.notify.store.lanes import Lanes
+from services.notify.store.log import Log
+from services.notify.store.rights import Rights
+from services.notify.store.subscriptions import Subscriptions
+from services.notify.usecases import subscribe as usecases
+
+SubscriptionStore = Annotated[Subscriptions, provided(Subscriptions)]
+EventStore = Annotated[Events, provided(Events)]
+LaneStore = Annotated[Lanes, provided(Lanes)]
+LogStore = Annotated[Log, provided(Log)]
+RightStore = Annotated[Rights, provided(Rights)]
+Regions = Annotated[Directory, provided(Directory)]
+SubscriptionId = Annotated[str, Path(max_length=40, examples=["6d0f2f4e-4f0a-5d5e-9f6e-0e5f3f7b8a11"])]
+
+
+async def _settings(settings: Annotated[Settings, provided(Settings)]) -> NotifySettings:
+    assert isinstance(settings, NotifySettings)
+    return settings
+
+
+OwnSettings = Annotated[NotifySettings, Depends(_settings)]
+
+
+async def _keys(settings: OwnSettings) -> Keys:
+    return Keys(settings)
+
+
+OwnKeys = Annotated[Keys, Depends(_keys)]
+
+
+async def _command(
+    subscription_id: SubscriptionId,
+    viewer: CurrentViewer,
+    expected: IfMatch,
+    key: IdempotencyKey,
+    subscriptions: SubscriptionStore,
+    request: Request,
+) -> usecases.Command:
+    asked = [request.method, request.url.path, (await request.body()).decode()]
+    return usecases.Command(
+        subscription_id,
+        viewer=viewer,
+        expected=expected,
+        request=outbox.Request.of(actor=viewer.actor, key=key, asked=asked),
+        subscriptions=subscriptions,
+    )
+
+
+Command = Annotated[usecases.Command, Depends(_command)]
+"""A POST on a subscription, with `If-Match` (its `ETag`) and `Idempotency-Key`."""
+TAGGED: dict[str, Any] = {"header.If-Match": "$response.header.ETag"}

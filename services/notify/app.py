@@ -1,0 +1,50 @@
+"""The notify service: every matching event reaches every subscriber at least once, or its owner is told."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from chassis.service import Resources, service
+from chassis.settings import Settings
+from chassis.telemetry import Telemetry
+from contracts.regions import Directory
+from services.notify import api, consumers
+from services.notify.keys import Keys
+from services.notify.sender import Sender
+from services.notify.settings import NotifySettings
+from services.notify.store.deliveries import Deliveries
+from services.notify.store.endpoints import Endpoints
+from services.notify.store.events import Events
+from services.notify.store.lanes import Lanes
+from services.notify.store.log import Log
+from services.notify.store.rights import Rights
+from services.notify.store.subscriptions import Subscriptions
+from services.notify.usecases.deliver import Stores
+from services.notify.usecases.dispatch import Dispatcher
+
+
+def create_app(settings: NotifySettings | None = None) -> FastAPI:
+    """Nothing is created before its lifespan begins."""
+    return service(
+        settings or NotifySettings(),
+        name="notify",
+        examples=Path(__file__).with_name("examples.json"),
+        routers=api.routers,
+        stores=[Deliveries, Endpoints, Events, Lanes, Log, Rights, Subscriptions],
+        reactions=consumers.reactions,
+        at_start=[check_keys],
+        beside=[send_webhooks],
+    )
+
+
+async def check_keys(resources: Resources) -> None:
+    """Without its keys no process starts. Raises ValueError that says how to make them."""
+    Keys(resources[Settings])
+
+
+async def send_webhooks(resources: Resources) -> None:
+    """What is due is sent, and tried again."""
+    settings: NotifySettings = resources[Settings]
+    stores = Stores(*(resources[store] for store in (Events, Subscriptions, Rights, Deliveries, Lanes)))
+    async with Sender(Keys(settings), settings, resources[Telemetry]) as sender:
+        await Dispatcher(stores, resources[Endpoints], sender, settings, resources[Directory]).run()

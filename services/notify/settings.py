@@ -1,0 +1,36 @@
+"""What notify reads beyond the chassis' settings. Each value is documented once, here."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import Settings
+from services.notify.domain.schedule import SCHEDULE_S
+
+
+class NotifySettings(Settings):
+    """The variable is the field's name in capitals, without a prefix."""
+
+    webhook_signing_key: SecretStr | None = None
+    """Ed25519 private key that signs every webhook (`v1a`): its 32 bytes in base64. Must be set, alike everywhere."""
+    webhook_sealing_keys: SecretStr | None = None
+    """Fernet keys, separated by commas, that subscribers' secrets are sealed with: the first seals, all open. Must be
+    set."""
+    webhook_origin: Annotated[str, Field(min_length=1, max_length=253)] = "livinglab.id"
+    """Who we are in the CloudEvents handshake (`WebHook-Request-Origin`): a DNS name."""
+    webhook_ports: str = "443,8443"
+    """Ports that endpoints may listen on."""
+    webhook_lab: bool = False
+    """For development: endpoints on this very machine may be called, over http and on any port."""
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """An attempt that takes longer has failed."""
+    webhook_schedule_s: tuple[float, ...] = SCHEDULE_S
+    """Seconds before each attempt, as a JSON list. Tests run it with seconds for hours."""
+    webhook_disable_after_s: Annotated[float, Field(gt=0)] = 5 * 86_400.0
+    """An endpoint that took nothing for so long is given up."""
+    webhook_concurrency: Annotated[int, Field(ge=1, le=256)] = 16
+    """Requests in flight to one endpoint."""
+    webhook_in_flight_max: Annotated[int, Field(ge=1, le=4_096)] = 256
+    """Requests in flight from one process."""
+    retention_days: Annotated[int, Field(ge=6, le=365)] = 30
+    """Events, deliveries and attempts are kept for so long: longer than the last retry."""

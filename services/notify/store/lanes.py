@@ -1,0 +1,107 @@
+"""Lanes: what workers claim. One per subscription, or per subscription and aggregate where order was asked for.
+
+A lane is due when something in it may be sent. Whoever claims it is alone with it until the lease ends, by the
+database's clock; `raised` counts what was put into it, so that nothing that comes while it is served is overlooked.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from pymongo import DeleteOne, IndexModel, UpdateOne
+
+from chassis.service import Parts
+from chassis.store import Document, ensure_indexes, upsert_all
+from services.notify.store.recorder import Recorder
+
+LEASE_S = 45.0
+"""Longer than a slice and one attempt after it. Who outlives it is joined by another, which costs repeats."""
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_NOW = {"$set": {"due_at": "$$NOW"}}
+
+
+def lane_of(subscription: str, *, aggregate: str | None) -> str:
+    """Where a delivery waits: beside all others of its subscription, or behind those of its aggregate."""
+    return subscription if aggregate is None else f"{subscription}/{aggregate}"
+
+
+class Lanes:
+    """Those in which something waits."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._lanes = parts.collection("lanes")
+        self._recorder = Recorder(self._lanes)
+        self._stirred = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Indexes for what is due, and for a subscription's."""
+        await ensure_indexes(
+            self._lanes,
+            [IndexModel("due_at", name="due", sparse=True), IndexModel("subscription", name="subscription")],
+        )
+
+    async def put(self, lanes: Mapping[str, Document]) -> None:
+        """Something was put into each of these: lane → `subscription`, and whether it is `ordered`. Due at once."""
+        claimed = {"$eq": [{"$type": "$claim"}, "string"]}
+        due = {"$cond": [claimed, "$due_at", {"$min": [{"$ifNull": ["$due_at", "$$NOW"]}, "$$NOW"]}]}
+        raised = {"$add": [{"$ifNull": ["$raised", 0]}, 1]}
+        await upsert_all(
+            self._lanes,
+            [
+                UpdateOne(
+                    {"_id": name},
+                    [{"$set": {**{k: {"$literal": v} for k, v in fields.items()}, "raised": raised, "due_at": due}}],
+                    upsert=True,
+                )
+                for name, fields in lanes.items()
+            ],
+        )
+        self._stirred.set()
+
+    async def wake(self, subscription: str) -> None:
+        """All of a subscription are due: it is active again."""
+        await self._lanes.update_many({"subscription": subscription, "claim": {"$exists": False}}, [_NOW])
+        # Those that are claimed right now found it inactive, perhaps: they are looked at once more.
+        await self._lanes.update_many({"subscription": subscription}, {"$inc": {"raised": 1}})
+        self._stirred.set()
+
+    async def stirred(self, *, wait_s: float) -> None:
+        """Until this process put something into a lane, or the time is over: others put too."""
+        try:
+            await asyncio.wait_for(self._stirred.wait(), wait_s)
+        except TimeoutError:
+            return
+        finally:
+            self._stirred.clear()
+
+    async def claim(self, *, limit: int) -> list[Document]:
+        """Up to `limit` of those that are due, the longest due first."""
+        claim = uuid4().hex
+        due: Document = {"due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+        found = await self._lanes.find(due, {"_id": 1}).sort("due_at", 1).limit(limit).to_list(None)
+        names = [lane["_id"] for lane in found]
+        if not names:
+            return []
+        lease = {"$set": {"due_at": {"$add": ["$$NOW", round(LEASE_S * 1000)]}, "claim": claim}}
+        await self._lanes.update_many({"_id": {"$in": names}, **due}, [lease])
+        return await self._lanes.find({"_id": {"$in": names}, "claim": claim}).to_list(None)
+
+    async def leave(self, lane: Document) -> None:
+        """Nothing waits in it any more, unless something came meanwhile: then it is due."""
+        mine = {"_id": lane["_id"], "claim": lane["claim"]}
+        again: Sequence[Document] = [_NOW, {"$unset": "claim"}]
+        await self._recorder.write(DeleteOne({**mine, "raised": lane["raised"]}), UpdateOne(mine, list(again)))
+
+    async def put_off(self, lane: Document, until: datetime | None) -> None:
+        """What waits in it may be sent at `until`, None: when its subscription is active again. Or at once, if
+        something came meanwhile.
+        """
+        same = {"$eq": ["$raised", lane["raised"]]}
+        later = {"$cond": [same, "$$REMOVE" if until is None else until, "$$NOW"]}
+        change: Sequence[Document] = [{"$set": {"due_at": later, "waits": True}}, {"$unset": "claim"}]
+        await self._recorder.write(UpdateOne({"_id": lane["_id"], "claim": lane["claim"]}, list(change)))
+
+    async def count(self) -> int:
+        """How many there are, 10,000 at most."""
+        return await self._lanes.count_documents({}, limit=10_000)

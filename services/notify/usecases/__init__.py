@@ -1,0 +1,1 @@
+"""What is done with events and subscriptions, in which order."""
