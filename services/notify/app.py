@@ -17,8 +17,10 @@ from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log
+from services.notify.store.replays import Replays
 from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions
+from services.notify.usecases import replay
 from services.notify.usecases.deliver import Stores
 from services.notify.usecases.dispatch import Dispatcher
 
@@ -30,10 +32,10 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         name="notify",
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
-        stores=[Deliveries, Endpoints, Events, Lanes, Log, Rights, Subscriptions],
+        stores=[Deliveries, Endpoints, Events, Lanes, Log, Replays, Rights, Subscriptions],
         reactions=consumers.reactions,
         at_start=[check_keys],
-        beside=[send_webhooks],
+        beside=[send_webhooks, carry_replays],
     )
 
 
@@ -45,6 +47,14 @@ async def check_keys(resources: Resources) -> None:
 async def send_webhooks(resources: Resources) -> None:
     """What is due is sent, and tried again."""
     settings: NotifySettings = resources[Settings]
-    stores = Stores(*(resources[store] for store in (Events, Subscriptions, Rights, Deliveries, Lanes)))
     async with Sender(Keys(settings), settings, resources[Telemetry]) as sender:
-        await Dispatcher(stores, resources[Endpoints], sender, settings, resources[Directory]).run()
+        await Dispatcher(_stores(resources), resources[Endpoints], sender, settings, resources[Directory]).run()
+
+
+async def carry_replays(resources: Resources) -> None:
+    """What was asked for again becomes deliveries."""
+    await replay.carry_replays(resources[Replays], _stores(resources), resources[Directory])
+
+
+def _stores(resources: Resources) -> Stores:
+    return Stores(*(resources[store] for store in (Events, Subscriptions, Rights, Deliveries, Lanes)))

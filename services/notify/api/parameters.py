@@ -12,17 +12,21 @@ from chassis.settings import Settings
 from contracts.regions import Directory
 from services.notify.keys import Keys
 from services.notify.settings import NotifySettings
+from services.notify.store.deliveries import Deliveries
 from services.notify.store.events import Events
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log
+from services.notify.store.replays import Replays
 from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions
 from services.notify.usecases import subscribe as usecases
+from services.notify.usecases.deliver import Stores
 
 SubscriptionStore = Annotated[Subscriptions, provided(Subscriptions)]
 EventStore = Annotated[Events, provided(Events)]
 LaneStore = Annotated[Lanes, provided(Lanes)]
 LogStore = Annotated[Log, provided(Log)]
+ReplayStore = Annotated[Replays, provided(Replays)]
 RightStore = Annotated[Rights, provided(Rights)]
 Regions = Annotated[Directory, provided(Directory)]
 SubscriptionId = Annotated[str, Path(max_length=40, examples=["6d0f2f4e-4f0a-5d5e-9f6e-0e5f3f7b8a11"])]
@@ -41,6 +45,19 @@ async def _keys(settings: OwnSettings) -> Keys:
 
 
 OwnKeys = Annotated[Keys, Depends(_keys)]
+
+
+async def _stores(
+    events: EventStore,
+    subscriptions: SubscriptionStore,
+    rights: RightStore,
+    deliveries: Annotated[Deliveries, provided(Deliveries)],
+    lanes: LaneStore,
+) -> Stores:
+    return Stores(events, subscriptions, rights, deliveries, lanes)
+
+
+OwnStores = Annotated[Stores, Depends(_stores)]
 
 
 async def _command(

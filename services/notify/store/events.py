@@ -1,6 +1,6 @@
 """What was heard, for as long as it may be delivered or replayed."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pymongo import IndexModel
@@ -26,8 +26,7 @@ class Events:
             [
                 IndexModel("id", name="id"),
                 IndexModel([("time", 1), ("_id", 1)], name="time"),
-                IndexModel([("region", 1), ("time", 1), ("_id", 1)], name="region"),
-                IndexModel([("aggregate", 1), ("revision", 1), ("rule", 1)], name="aggregate"),
+                IndexModel([("aggregate", 1), ("time", 1), ("_id", 1)], name="aggregate"),
                 IndexModel("expires_at", name="expires", expireAfterSeconds=0),
             ],
         )
@@ -41,20 +40,16 @@ class Events:
         found = await self._events.find({"_id": {"$in": list(names)}}).to_list(None)
         return {document["_id"]: document for document in found}
 
-    async def by_id(self, event_id: str) -> Document | None:
-        """The event of this CloudEvents id."""
-        return await self._events.find_one({"id": event_id})
-
     async def between(
-        self, start: datetime, end: datetime, *, aggregate: str | None = None, regions: Collection[str] = ()
+        self, start: datetime, end: datetime, *, aggregate: str | None = None, event: str | None = None
     ) -> AsyncGenerator[list[Document]]:
         """Pages of those with a time in [start, end), oldest first, without their bodies."""
         last: Document | None = None
-        where: list[Document] = [{"time": {"$gte": start, "$lt": end}}]
-        if aggregate is not None:
-            where.append({"aggregate": aggregate})
-        if regions:
-            where.append({"region": {"$in": sorted(regions)}})
+        asked = {"aggregate": aggregate, "id": event}
+        where: list[Document] = [
+            {"time": {"$gte": start, "$lt": end}},
+            {name: value for name, value in asked.items() if value is not None},
+        ]
         while True:
             after: list[Document] = []
             if last is not None:

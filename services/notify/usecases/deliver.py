@@ -57,7 +57,7 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
     after = ""
     while asking:
         page = await stores.subscriptions.asking(asking.keys(), after=after, limit=SUBSCRIPTIONS_AT_ONCE)
-        await _make(_matches(page, asking, await stores.rights.many({s.organization for s, _ in page})), stores)
+        await hand_over(_matches(page, asking, await stores.rights.many({s.organization for s, _ in page})), stores)
         if len(page) < SUBSCRIPTIONS_AT_ONCE:
             return
         after = page[-1][0].id
@@ -116,7 +116,8 @@ def delivery(subscription: Subscription, event: Document) -> Document:
     }
 
 
-async def _make(made: Sequence[Document], stores: Stores) -> None:
+async def hand_over(made: Sequence[Document], stores: Stores) -> None:
+    """Put deliveries where workers find them; those that are there already stay as they are."""
     for begin in range(0, len(made), DELIVERIES_AT_ONCE):
         some = made[begin : begin + DELIVERIES_AT_ONCE]
         await stores.deliveries.add(some)
