@@ -1,5 +1,6 @@
 """Who may do and see what: a table by hand. An operation without a row fails."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from contracts.roles import Role
 from lab import system
 from tests.acting import Region, Tokens, key
+from tests.conftest import LIMITS
 
 pytestmark = pytest.mark.real
 
@@ -92,6 +94,40 @@ SCORING: dict[str, str] = {
     "POST /official/imports":              "401  403  403  403  403  403  403  403  403  403  403  403  200  403  403",
     "GET /official/imports/{import_id}":   "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
 }  # fmt: skip
+NOTIFY: dict[str, str] = {
+    # On an active subscription of OWN, and the right of OWN.
+    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
+    "POST /subscriptions":                 "401  201  403  403  403  201  403  403  201  201  201  201  201  201  403",
+    "GET /subscriptions":                  "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "POST /subscriptions/dry-run":         "401  200  403  403  403  200  403  403  200  200  200  200  200  200  403",
+    "GET /subscriptions/{subscription_id}":
+                                           "401  200  404  404  404  200  404  404  404  404  404  404  404  404  200",
+    "POST /subscriptions/{subscription_id}/verification":
+                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
+    "POST /subscriptions/{subscription_id}/pause":
+                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
+    "POST /subscriptions/{subscription_id}/resumption":
+                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
+    "POST /subscriptions/{subscription_id}/closing":
+                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
+    "POST /subscriptions/{subscription_id}/secret":
+                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  403",
+    "POST /subscriptions/{subscription_id}/networks":
+                                           "401  403  403  403  403  403  403  403  403  403  403  403  403  403  412",
+    "POST /subscriptions/{subscription_id}/replays":
+                                           "401  409  404  404  404  409  404  404  404  404  404  404  404  404  403",
+    "GET /subscriptions/{subscription_id}/replays/{replay_id}":
+                                           "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
+    "POST /subscriptions/{subscription_id}/test":
+                                           "401  409  404  404  404  409  404  404  404  404  404  404  404  404  403",
+    "GET /subscriptions/{subscription_id}/statistics":
+                                           "401  200  404  404  404  200  404  404  404  404  404  404  404  404  200",
+    "GET /deliveries":                     "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+    "GET /deliveries/{delivery_id}":       "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
+    "PUT /rights/{organization}":          "401  403  403  403  403  403  403  403  403  403  403  403  403  403  200",
+    "GET /rights/{organization}":          "401  200  200  200  200  200  200  200  404  404  404  404  404  404  200",
+    "GET /webhook-keys":                   "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
+}  # fmt: skip
 # Lists answer everybody, each with what they may see: who finds the assessment among it?
 LISTED = {
     "responsible", "entry", "operator", "internal", "sekda", "head", "province", "provincial", "kemendagri", "reviewer",
@@ -107,6 +143,12 @@ BODIES: dict[str, Any] = {
     },
     "POST /assessments/{assessment_id}/return": {"reasons": [{"text": "Lengkapi."}]},
     "POST /assessments/{assessment_id}/verification": {"aspects": []},
+    "POST /subscriptions": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
+    "POST /subscriptions/dry-run": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
+    "POST /subscriptions/{subscription_id}/secret": {},
+    "POST /subscriptions/{subscription_id}/networks": {"networks": ["10.20.0.0/16"]},
+    "POST /subscriptions/{subscription_id}/replays": {"aggregate": "spbe-2023:32.11"},
+    "PUT /rights/{organization}": {"reach": "public"},
     "POST /official/imports": [{"kode": "32.11", "tahun": 2020, "nilai": {"indeks": 3.5}}],
 }
 
@@ -136,7 +178,9 @@ def headers_of(person: str, subject: Region, tokens: Tokens) -> dict[str, str]:
     return tokens(organization, who[1])
 
 
-async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str) -> httpx.Response:
+async def ask(
+    operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str, own: str = ""
+) -> httpx.Response:
     method, template = operation.split()
     path = template.format(
         instrument_id="spbe-2020",
@@ -146,6 +190,10 @@ async def ask(operation: str, client: httpx.AsyncClient, headers: dict[str, str]
         stage="document",
         region="32.11",
         import_id="none",
+        subscription_id=of,
+        replay_id="none",
+        delivery_id="none",
+        organization=own,
     )
     body = BODIES.get(operation)
     if operation == "POST /assessments":
@@ -172,21 +220,39 @@ def test_every_role_has_a_column() -> None:
     assert {who[1] for who in PEOPLE.values() if who} == {*Role, "no-such-role"}
 
 
-@pytest.mark.parametrize("operation", [*ASSESSMENT, *SCORING])
+@pytest.fixture(scope="session")
+async def notify(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        base_url=f"{living_lab.services['notify']}/notify/v1", timeout=20, limits=LIMITS
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def subscription(subject: Region, notify: httpx.AsyncClient) -> str:
+    asked = BODIES["POST /subscriptions"]
+    made = await notify.post("/subscriptions", json=asked, headers=subject.headers | key())
+    return made.json()["subscription"]
+
+
+@pytest.mark.parametrize("operation", [*ASSESSMENT, *SCORING, *NOTIFY])
 async def test_each_operation_answers_everybody_as_the_table_says(
-    operation: str, subject: Region, tokens: Tokens
+    operation: str, subject: Region, tokens: Tokens, notify: httpx.AsyncClient, subscription: str
 ) -> None:
-    row = (ASSESSMENT | SCORING)[operation].split()
-    client = subject.assessment if operation in ASSESSMENT else subject.scoring
-    of = subject.id if operation in ASSESSMENT else f"spbe-2020:{subject.code}"
+    row = (ASSESSMENT | SCORING | NOTIFY)[operation].split()
+    client, of = {
+        operation in ASSESSMENT: (subject.assessment, subject.id),
+        operation in SCORING: (subject.scoring, f"spbe-2020:{subject.code}"),
+        operation in NOTIFY: (notify, subscription),
+    }[True]
     answers = {
-        person: (await ask(operation, client, headers_of(person, subject, tokens), of)).status_code
+        person: (await ask(operation, client, headers_of(person, subject, tokens), of, subject.code)).status_code
         for person in COLUMNS
     }
     assert answers == dict(zip(COLUMNS, map(int, row), strict=True))
 
 
-@pytest.mark.parametrize(("service", "table"), [("assessment", ASSESSMENT), ("scoring", SCORING)])
+@pytest.mark.parametrize(("service", "table"), [("assessment", ASSESSMENT), ("scoring", SCORING), ("notify", NOTIFY)])
 async def test_every_operation_has_a_row(service: str, table: dict[str, str], living_lab: system.System) -> None:
     async with httpx.AsyncClient(base_url=living_lab.services[service]) as client:
         paths: dict[str, dict[str, Any]] = (await client.get(f"/{service}/v1/openapi.json")).json()["paths"]

@@ -20,6 +20,7 @@ from services.notify.api.parameters import (
 )
 from services.notify.api.subscription import In
 from services.notify.usecases import replay as usecases
+from services.notify.usecases.subscribe import check_owns
 
 router = routes("notify")
 
@@ -73,7 +74,7 @@ def _shown(found: Document) -> ReplayOut:
 @router.post(
     "/subscriptions/{subscription_id}/replays",
     status_code=202,
-    responses=problems(400, 401, 404, 409, 413, 415, 422, 429, 503)
+    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
     | links(
         202,
         {"path.subscription_id": "$response.body#/subscription", "path.replay_id": "$response.body#/replay"},
@@ -92,6 +93,7 @@ async def replay(
 ) -> ReplayOut:
     """Send again, in the order of their times and beside what comes meanwhile. The events keep their ids."""
     found = await subscriptions.get(subscription_id, viewer=viewer)
+    check_owns(found, viewer)
     done = await usecases.accept(
         found, **asked.model_dump(), by=viewer.actor, key=key, replays=replays, settings=settings
     )
@@ -120,7 +122,7 @@ async def replay_status(
 @router.post(
     "/subscriptions/{subscription_id}/test",
     status_code=202,
-    responses=problems(400, 401, 404, 409, 413, 415, 422, 429, 503)
+    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
     | links(202, {"path.delivery_id": "$response.body#/delivery"}, "one_delivery"),
 )
 async def send_test(
@@ -133,5 +135,6 @@ async def send_test(
 ) -> TestOut:
     """Send a made event (`id.livinglab.subscription.test.v1`) to this endpoint alone, signed like any other."""
     found = await subscriptions.get(subscription_id, viewer=viewer)
+    check_owns(found, viewer)
     delivery = await usecases.send_test(found, by=viewer.actor, key=key, stores=stores, settings=settings)
     return TestOut(delivery=delivery)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pymongo import DeleteOne, IndexModel, UpdateOne
+from pymongo import IndexModel, UpdateOne
 
 from chassis.service import Parts
 from chassis.store import Document, ensure_indexes, upsert_all
@@ -17,6 +17,7 @@ from services.notify.store.recorder import Recorder
 
 LEASE_S = 45.0
 """Longer than a slice and one attempt after it. Who outlives it is joined by another, which costs repeats."""
+IDLE_KEPT_S = 86_400
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NOW = {"$set": {"due_at": "$$NOW"}}
 
@@ -35,10 +36,14 @@ class Lanes:
         self._stirred = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Indexes for what is due, and for a subscription's."""
+        """Indexes for what is due, and for a subscription's; and the one that forgets lanes that are idle."""
         await ensure_indexes(
             self._lanes,
-            [IndexModel("due_at", name="due", sparse=True), IndexModel("subscription", name="subscription")],
+            [
+                IndexModel("due_at", name="due", sparse=True),
+                IndexModel("subscription", name="subscription"),
+                IndexModel("idle_at", name="idle", expireAfterSeconds=IDLE_KEPT_S),
+            ],
         )
 
     async def put(self, lanes: Mapping[str, Document]) -> None:
@@ -51,7 +56,10 @@ class Lanes:
             [
                 UpdateOne(
                     {"_id": name},
-                    [{"$set": {**{k: {"$literal": v} for k, v in fields.items()}, "raised": raised, "due_at": due}}],
+                    [
+                        {"$set": {**{k: {"$literal": v} for k, v in fields.items()}, "raised": raised, "due_at": due}},
+                        {"$unset": "idle_at"},
+                    ],
                     upsert=True,
                 )
                 for name, fields in lanes.items()
@@ -61,7 +69,8 @@ class Lanes:
 
     async def wake(self, subscription: str) -> None:
         """All of a subscription are due: it is active again."""
-        await self._lanes.update_many({"subscription": subscription, "claim": {"$exists": False}}, [_NOW])
+        unclaimed = {"subscription": subscription, "claim": {"$exists": False}, "idle_at": {"$exists": False}}
+        await self._lanes.update_many(unclaimed, [_NOW])
         # Those that are claimed right now found it inactive, perhaps: they are looked at once more.
         await self._lanes.update_many({"subscription": subscription}, {"$inc": {"raised": 1}})
         self._stirred.set()
@@ -89,19 +98,21 @@ class Lanes:
 
     async def leave(self, lane: Document) -> None:
         """Nothing waits in it any more, unless something came meanwhile: then it is due."""
-        mine = {"_id": lane["_id"], "claim": lane["claim"]}
-        again: Sequence[Document] = [_NOW, {"$unset": "claim"}]
-        await self._recorder.write(DeleteOne({**mine, "raised": lane["raised"]}), UpdateOne(mine, list(again)))
+        await self._release(lane, {"due_at": "$$REMOVE", "waits": False, "idle_at": "$$NOW"})
 
     async def put_off(self, lane: Document, until: datetime | None) -> None:
         """What waits in it may be sent at `until`, None: when its subscription is active again. Or at once, if
         something came meanwhile.
         """
+        await self._release(lane, {"due_at": "$$REMOVE" if until is None else until, "waits": True})
+
+    async def _release(self, lane: Document, fields: Document) -> None:
         same = {"$eq": ["$raised", lane["raised"]]}
-        later = {"$cond": [same, "$$REMOVE" if until is None else until, "$$NOW"]}
-        change: Sequence[Document] = [{"$set": {"due_at": later, "waits": True}}, {"$unset": "claim"}]
+        again = {"due_at": "$$NOW", "waits": "$waits", "idle_at": "$$REMOVE"}
+        told = {name: {"$cond": [same, value, again[name]]} for name, value in fields.items()}
+        change: Sequence[Document] = [{"$set": told}, {"$unset": "claim"}]
         await self._recorder.write(UpdateOne({"_id": lane["_id"], "claim": lane["claim"]}, list(change)))
 
     async def count(self) -> int:
-        """How many there are, 10,000 at most."""
-        return await self._lanes.count_documents({}, limit=10_000)
+        """In how many something waits, 10,000 at most."""
+        return await self._lanes.count_documents({"idle_at": {"$exists": False}}, limit=10_000)

@@ -21,7 +21,7 @@ class Recorder:
         self._writing: asyncio.Task[None] | None = None
 
     async def write(self, *changes: Change) -> None:
-        """Until they are written, all or, where the database is down, perhaps some. Raises PyMongoError."""
+        """Until they are written, in no order: together in one bulk write with others' changes. Raises PyMongoError."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((changes, done))
         if self._writing is None:

@@ -119,6 +119,12 @@ def tag(subscription: Subscription) -> str:
     return etag(subscription.id, subscription.version)
 
 
+def check_owns(subscription: Subscription, viewer: Viewer) -> None:
+    """Raises Forbidden for administrators, who see every subscription, and may not act as its organization."""
+    if not may_manage(viewer) or viewer.organization != subscription.organization:
+        raise Forbidden
+
+
 def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str:
     """The address as it will be called. Raises UnknownType, UnknownRegion, NoSuchGroup, UnsafeAddress."""
     known = known_patterns()
@@ -210,6 +216,7 @@ async def close(command: Command) -> Done:
 
 async def rotate(command: Command, keys: Keys, *, overlap: timedelta) -> tuple[Done, str]:
     """A new secret, shown once; the one before signs beside it for `overlap`, OVERLAP_MAX at most."""
+    check_owns(await command.subscriptions.get(command.subscription, viewer=command.viewer), command.viewer)
     secret = new_secret()
     sealed = keys.seal(secret)
     done = await command.do("rotated", lambda it: rotated(it, sealed, now=now(), overlap=min(overlap, OVERLAP_MAX)))

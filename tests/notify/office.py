@@ -1,0 +1,234 @@
+"""A post office without its process: real stores, real dispatchers, real HTTP, endpoints that do as they are told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from aiohttp import web
+from aiokafka import ConsumerRecord
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from chassis import telemetry
+from chassis.epochs import Epochs
+from chassis.outbox import Request
+from chassis.producer import Producer
+from chassis.records import Fact, incoming, outgoing
+from chassis.service import Parts
+from chassis.settings import Settings
+from chassis.store import Database, Document
+from chassis.viewer import Viewer, viewer_of
+from contracts import events
+from contracts.assessment import AssessmentState, PredicateBasis, Stage, Status
+from contracts.fact import Visibility
+from contracts.regions import Directory
+from contracts.roles import TokenClaims
+from services.notify.domain.right import Kind, Right
+from services.notify.domain.signature import new_secret
+from services.notify.domain.subscription import Secret, Subscription
+from services.notify.keys import Keys
+from services.notify.sender import Sender
+from services.notify.settings import NotifySettings
+from services.notify.store.deliveries import Deliveries
+from services.notify.store.endpoints import Endpoints
+from services.notify.store.events import Events
+from services.notify.store.lanes import Lanes
+from services.notify.store.log import Log, Wanted
+from services.notify.store.replays import Replays
+from services.notify.store.rights import Rights
+from services.notify.store.subscriptions import Subscriptions
+from services.notify.usecases.deliver import Stores, hear
+from services.notify.usecases.dispatch import Dispatcher
+from tests.notify.made import subscription
+
+WITHIN_S = 20.0
+SECRET = new_secret()
+DIRECTORY = Directory.load()
+ADMINISTRATOR = viewer_of(TokenClaims(sub="admin", organization="kemenpanrb", roles=("administrator",)), DIRECTORY)
+
+
+def manager(organization: str) -> Viewer:
+    """Somebody who subscribes for a ministry."""
+    return viewer_of(TokenClaims(sub="someone", organization=organization, roles=("pembina",)), DIRECTORY)
+
+
+def state(region: str, revision: int, *, public: bool = False, at: datetime | None = None) -> Fact[AssessmentState]:
+    """What became of a region's assessment, as it is read from Kafka."""
+    body = AssessmentState(
+        assessment=f"spbe-2023:{region}",
+        region=region,
+        instrument="spbe-2020",
+        cycle="spbe-2023",
+        period=2023,
+        predicate_basis=PredicateBasis.ROUNDED,
+        status=Status.PUBLISHED if public else Status.SUBMITTED,
+        levels={Stage.SELF: {}},
+    )
+    fact = outgoing(
+        events.ASSESSMENT_PUBLISHED if public else events.ASSESSMENT_SUBMITTED,
+        body,
+        key=region,
+        revision=revision,
+        time=at or datetime.now(UTC),
+        visibility=Visibility.PUBLIC if public else Visibility.SUPERVISED,
+        region=region,
+    )
+    record: ConsumerRecord[bytes | None, bytes | None] = ConsumerRecord(
+        topic=fact.topic.name,
+        partition=0,
+        offset=0,
+        timestamp=0,
+        timestamp_type=0,
+        key=region.encode(),
+        value=fact.value,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+        headers=fact.envelope.headers(),
+    )
+    return incoming(record, AssessmentState)
+
+
+@dataclass
+class Endpoint:
+    """Somebody's; `answers` says what it does with each message, by default it takes them."""
+
+    url: str = ""
+    answers: Callable[[str, int], Awaitable[web.StreamResponse]] | None = None
+    came: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    """(id, bytes) of every message, in the order of their coming."""
+    taken: list[str] = field(default_factory=list[str])
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        headers = {name: value for name, value in request.headers.items() if name.lower().startswith("webhook-")}
+        Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+        name = headers["webhook-id"]
+        self.came.append((name, body))
+        answer = web.Response(status=204)
+        if self.answers is not None:
+            answer = await self.answers(name, len(self.came))
+        if 200 <= answer.status < 300:
+            self.taken.append(name)
+        return answer
+
+    def times(self) -> Counter[str]:
+        """Id → how often it came."""
+        return Counter(name for name, _ in self.came)
+
+
+@asynccontextmanager
+async def listening(endpoint: Endpoint) -> AsyncGenerator[Endpoint]:
+    """On a port of its own."""
+    app = web.Application()
+    app.router.add_route("POST", "/", endpoint.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server: Any = site._server  # pyright: ignore[reportPrivateUsage] -- the port that was taken is said nowhere else
+    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    try:
+        yield endpoint
+    finally:
+        await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Office:
+    """One worker's stores."""
+
+    stores: Stores
+    endpoints: Endpoints
+    replays: Replays
+    log: Log
+    keys: Keys
+    settings: NotifySettings
+    watch: telemetry.Telemetry
+    parts: Parts
+
+    @classmethod
+    async def furnish(cls, database: Database, settings: Settings, **changes: Any) -> "Office":
+        """On a database that others may share."""
+        own = NotifySettings.model_validate(
+            {
+                **settings.model_dump(),
+                "otel_exporter_otlp_endpoint": None,
+                "webhook_signing_key": SecretStr("A" * 43 + "="),
+                "webhook_sealing_keys": SecretStr(Fernet.generate_key().decode()),
+                "webhook_lab": True,
+                "webhook_schedule_s": (0, 0.05, 0.1, 0.2),
+                "webhook_timeout_s": 1.0,
+                **changes,
+            }
+        )
+        watch = telemetry.start(own, service="test")
+        parts = Parts(database, Producer(own, service="test"), Epochs(database), watch, DIRECTORY)
+        stores = Stores(Events(parts), Subscriptions(parts), Rights(parts), Deliveries(parts), Lanes(parts))
+        office = cls(stores, Endpoints(parts), Replays(parts), Log(parts), Keys(own), own, watch, parts)
+        for store in (stores.events, stores.subscriptions, stores.deliveries, stores.lanes, office.replays, office.log):
+            await store.prepare()
+        return office
+
+    async def subscribe(self, url: str, **changes: Any) -> Subscription:
+        """One that listens, of Kemendagri unless said otherwise; its organization may be told of the nation."""
+        sealed = (Secret(self.keys.seal(SECRET), datetime.now(UTC)),)
+        made = replace(subscription(url=url, secrets=sealed), **changes)
+        request = Request.of(actor="someone", key=made.id, asked=[])
+        await self.stores.subscriptions.create(made, outcome={}, request=request)
+        await self.grant(made.organization, Right(Kind.NATIONAL))
+        return made
+
+    async def grant(self, organization: str, right: Right) -> None:
+        await self.stores.rights.set(organization, right, viewer=ADMINISTRATOR)
+
+    async def hear(self, *facts: Fact[Any]) -> None:
+        """One batch."""
+        await hear(facts, stores=self.stores, directory=DIRECTORY, settings=self.settings)
+
+    @asynccontextmanager
+    async def open(self, **changes: Any) -> AsyncGenerator["asyncio.Task[None]"]:
+        """A dispatcher at work."""
+        settings = self.settings.model_copy(update=changes)
+        async with Sender(self.keys, settings, self.watch) as sender:
+            dispatcher = Dispatcher(self.stores, self.endpoints, sender, settings, DIRECTORY)
+            task = asyncio.create_task(dispatcher.run())
+            try:
+                yield task
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def deliveries(self, organization: str = "kemendagri", **wanted: str) -> list[Document]:
+        """The log of an organization, the oldest first."""
+        found = await self.log.page(Wanted(**wanted), viewer=manager(organization), before=None, limit=200)
+        return found[::-1]
+
+    async def until(
+        self, enough: Callable[[Mapping[str, int]], bool], organization: str = "kemendagri"
+    ) -> Counter[str]:
+        """Until the log's statuses are as wanted."""
+        deadline = monotonic() + WITHIN_S
+        while True:
+            statuses = Counter[str](one["status"] for one in await self.deliveries(organization))
+            if enough(statuses):
+                return statuses
+            assert monotonic() < deadline, statuses
+            await asyncio.sleep(0.02)
+
+
+async def soon(true: Callable[[], Awaitable[object]]) -> None:
+    """Until it is."""
+    async with asyncio.timeout(WITHIN_S):
+        while not await true():
+            await asyncio.sleep(0.02)
+
+
+def ago(**before: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**before)
