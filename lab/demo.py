@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.assessment import Stage
 from contracts.roles import Role
 from contracts.scoring import Score, ScoreRecalculated
-from lab import findings, official, publication, published, region, system, waterfall
+from lab import audience, findings, official, publication, published, region, system, waterfall
 from lab.errors import LabError
 from lab.findings import Pace, Standing
 from lab.published import Published
@@ -47,6 +47,9 @@ EDGES = (
     ("assessment", f"publish {topics.ASSESSMENT.name}"),
     ("scoring", f"process {topics.ASSESSMENT.name}"),
     ("scoring", f"publish {topics.SCORE.name}"),
+    ("notify", f"process {topics.ASSESSMENT.name}"),
+    ("notify", "webhook"),
+    ("kemendagri", "POST /"),
 )
 """What must be seen of one submission, as (service, pattern of the span's name)."""
 
@@ -75,7 +78,14 @@ def run(running: system.System, out: Console) -> None:
 async def _run(running: system.System, out: Console) -> None:
     results = published.read()
     trace_id = token_hex(16)
-    sent, arrived = await _report_all(results, running, out, sumedang_trace=trace_id)
+    async with _access(running) as access, audience.gathered(running, access) as listeners:
+        *ministries, province = listeners
+        province.go_down()
+        sent, arrived = await _report_all(results, running, out, sumedang_trace=trace_id)
+        await audience.forge(ministries[-1])
+        await province.come_back()
+        seen = [await one.until_heard_of([result.code for result in results]) for one in listeners]
+        heard = [audience.heard(one, of_one) for one, of_one in zip(listeners, seen, strict=True)]
     differing = differences(results, {name: score.fact for name, score in arrived.items()})
     findings.show_equality(out, len(results) - len(differing), len(results), differing)
 
@@ -91,8 +101,11 @@ async def _run(running: system.System, out: Console) -> None:
         findings.show_publication(out, walked.steps, walked.score)
         await _show_official(access, out)
         spans = await _trace(access.http, running, trace_id)
-        findings.heading(out, "Satu jejak", "one trace: Sumedang's submission, from HTTP to score.recalculated")
+        findings.heading(
+            out, "Satu jejak", "one trace: Sumedang's submission, from its HTTP request to a ministry's receiver"
+        )
         out.print(waterfall.table(spans, width=out.width))
+    findings.show_audience(out, heard)
     waits = [arrived[name].at - sent_at for name, sent_at in sent.items()]
     seconds = max(score.at for score in arrived.values()) - min(sent.values())
     findings.show_pace(out, Pace(len(sent) + len(arrived), seconds, waits, AT_ONCE))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from lab.audience import Heard
 from lab.official import Decreed
 
 DIFFERENCES_SHOWN = 40
@@ -213,6 +214,22 @@ def show_disagreement(out: Console, portrait: Mapping[str, Any]) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def show_audience(out: Console, all_heard: Sequence[Heard]) -> None:
+    """Who heard how much, and how soon."""
+    heading(out, "Kementerian dan provinsi mendengar", "ministries and a province hear of it, by signed webhooks")
+    shown = _table("organisasi", "peristiwa · events", "berulang · repeated", "ditolak · refused", "p50", "p99")
+    for heard in all_heard:
+        p50, p99 = (f"{percentile(heard.waits, percent):.2f} s" for percent in (50, 99))
+        shown.add_row(heard.organization, str(heard.events), str(heard.repeated), str(heard.refused), p50, p99)
+    out.print(shown)
+    out.print(
+        "p50, p99: submit → received. The receiver of 32 was down while the regions reported, and caught up; that of "
+        "kemenpanrb was sent a forged message, and refused it.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def show_pace(out: Console, pace: Pace) -> None:

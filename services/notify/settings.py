@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from chassis.settings import Settings
+from services.notify.domain.endpoint import FIRST_PAUSE_S
 from services.notify.domain.schedule import SCHEDULE_S
 
 
@@ -26,6 +27,8 @@ class NotifySettings(Settings):
     """An attempt that takes longer has failed."""
     webhook_schedule_s: tuple[float, ...] = SCHEDULE_S
     """Seconds before each attempt, as a JSON list. Tests run it with seconds for hours."""
+    webhook_pause_s: Annotated[float, Field(gt=0)] = FIRST_PAUSE_S
+    """An endpoint that failed five times in a row is spared for so long, then twice as long, up to thirty times."""
     webhook_disable_after_s: Annotated[float, Field(gt=0)] = 5 * 86_400.0
     """An endpoint that took nothing for so long is given up."""
     webhook_concurrency: Annotated[int, Field(ge=1, le=256)] = 16

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from services.notify.domain.endpoint import (
     DISABLED_AFTER,
-    LONGEST_PAUSE_S,
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE,
     OPENS_AFTER,
     Health,
     after_failure,
@@ -27,6 +28,7 @@ from services.notify.domain.schedule import (
     verdict,
 )
 
+LONGEST_PAUSE_S = FIRST_PAUSE_S * LONGEST_PAUSE
 BEGUN = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 

@@ -8,7 +8,8 @@ from services.notify.domain.schedule import JITTER, spread
 OPENS_AFTER = 5
 """So many failures in a row, and it is spared for a while; then one attempt shows whether it is back."""
 FIRST_PAUSE_S = 10.0
-LONGEST_PAUSE_S = 300.0
+LONGEST_PAUSE = 30
+"""Pauses double, up to so many times the first: five minutes."""
 DISABLED_AFTER = timedelta(days=5)
 
 
@@ -33,12 +34,19 @@ def after_success(_: Health) -> Health:
     return Health()
 
 
-def after_failure(health: Health, *, name: str, now: datetime, retry_after_s: float | None = None) -> Health:
+def after_failure(
+    health: Health,
+    *,
+    name: str,
+    now: datetime,
+    first_pause_s: float = FIRST_PAUSE_S,
+    retry_after_s: float | None = None,
+) -> Health:
     """One failure more of endpoint `name`; `Retry-After` spares it at once, the breaker after OPENS_AFTER."""
-    failures = health.failures + 1
-    pause_s = min(retry_after_s or 0.0, LONGEST_PAUSE_S)
+    failures, longest_s = health.failures + 1, first_pause_s * LONGEST_PAUSE
+    pause_s = min(retry_after_s or 0.0, longest_s)
     if failures >= OPENS_AFTER:
-        doubled = min(FIRST_PAUSE_S * 2 ** min(failures - OPENS_AFTER, 10), LONGEST_PAUSE_S)
+        doubled = min(first_pause_s * 2 ** min(failures - OPENS_AFTER, 10), longest_s)
         pause_s = max(pause_s, doubled * (1 + JITTER * spread(f"{name}/{failures}")))
     return replace(
         health,

@@ -274,7 +274,8 @@ class Dispatcher:
 
     async def _failed(self, subscription: Subscription, at: datetime, retry_after_s: float | None) -> None:
         before = self._health[subscription.id]
-        health = after_failure(before, name=subscription.id, now=at, retry_after_s=retry_after_s)
+        pause_s = self._settings.webhook_pause_s
+        health = after_failure(before, name=subscription.id, now=at, first_pause_s=pause_s, retry_after_s=retry_after_s)
         self._health[subscription.id] = health
         await self._endpoints.failed(subscription.id, health)
         if is_given_up(health, now=at, after=timedelta(seconds=self._settings.webhook_disable_after_s)):
