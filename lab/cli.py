@@ -163,7 +163,7 @@ def score(
 
 @app.command()
 def env(directory: At = system.DIRECTORY) -> None:
-    """Print where everything is, for a shell: ASSESSMENT=…, SCORING=…, and ISSUER=…, KAFKA=… for integrators.
+    """Print where everything is, for a shell: ASSESSMENT=…, SCORING=…, NOTIFY=…, and ISSUER=…, KAFKA=… for integrators.
 
     `eval "$(livinglab env)"`
     """

@@ -18,7 +18,7 @@ T = TypeVar("T")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics, as the contracts say.")
 letters_app = typer.Typer(no_args_is_help=True, help="Records that a service could not handle.")
 
-Service = Annotated[Literal["assessment", "scoring"], typer.Option(help="Whose.")]
+Service = Annotated[Literal["assessment", "scoring", "notify"], typer.Option(help="Whose.")]
 
 
 @topics_app.command("list")

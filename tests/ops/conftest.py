@@ -1,3 +1,5 @@
+import importlib
+import importlib.util
 import json
 import os
 import tomllib
@@ -17,6 +19,9 @@ COMPOSE_VARIABLES = {
     "MONGODB_KEY": "bW9uZ29kYg",
     "ASSESSMENT_MONGODB_PASSWORD": "a11ce",
     "SCORING_MONGODB_PASSWORD": "5c0re",
+    "NOTIFY_MONGODB_PASSWORD": "7e11",
+    "WEBHOOK_SIGNING_KEY": "c2lnbg==",
+    "WEBHOOK_SEALING_KEYS": "c2VhbA==",
     "KEYCLOAK_ADMIN_PASSWORD": "adm1n",
     "KEYCLOAK_DATABASE_PASSWORD": "d47a",
 }
@@ -42,9 +47,21 @@ def services() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def variables() -> set[str]:
-    """The environment variables that a service reads."""
-    return {name.upper() for name in Settings.model_fields}
+def variables(services: list[str]) -> dict[str, set[str]]:
+    """Service → the environment variables that it reads: the chassis', and those of its own settings, if it has any."""
+    return {service: {name.upper() for name in _settings_of(service).model_fields} for service in services}
+
+
+def _settings_of(service: str) -> type[Settings]:
+    name = f"services.{service}.settings"
+    if importlib.util.find_spec(name) is None:
+        return Settings
+    (own,) = [
+        each
+        for each in vars(importlib.import_module(name)).values()
+        if isinstance(each, type) and issubclass(each, Settings) and each is not Settings
+    ]
+    return own
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
+
+from services.notify.domain.address import CLOSED, GLOBAL_UNICAST, Network
+from services.notify.settings import NotifySettings
 
 Manifest = dict[str, Any]
 Policy = Callable[[list[Manifest]], list[str]]
@@ -11,7 +15,7 @@ INGRESS_NAMESPACE = {"kubernetes.io/metadata.name": "ingress"}
 ONE_SHOT = {"topics", "mongodb-initiate"}  # containers of compose that do one thing and end
 EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
 CREDENTIALS_IN_URI = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
-SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY$|^MONGODB_URI")
+SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEYS?$|^MONGODB_URI")
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
@@ -43,7 +47,10 @@ def title(manifest: Manifest) -> str:
 
 
 def matches(labels: dict[str, str], selector: dict[str, Any]) -> bool:
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    expressions: list[dict[str, Any]] = selector.get("matchExpressions", [])
+    assert all(expression["operator"] == "NotIn" for expression in expressions), "the only operator that we use"
+    excluded = any(labels.get(expression["key"]) in expression["values"] for expression in expressions)
+    return not excluded and selector.get("matchLabels", {}).items() <= labels.items()
 
 
 def strings(value: object) -> Iterator[str]:
@@ -170,6 +177,70 @@ def network_is_closed(manifests: list[Manifest]) -> list[str]:
         if not operated and not any(matches(pod_labels(workload), selector) for workload in workloads(manifests)):
             offences.append(f"{title(policy)}: selects no pod")
     return offences
+
+
+def strangers_are_called_in_the_world_alone(manifests: list[Manifest]) -> list[str]:
+    """Who calls addresses that strangers gave may open connections to all of the Internet and to nothing private.
+
+    By all policies together: what one of them lets out, another can't hold back.
+    """
+    offences: list[str] = []
+    wanted = {int(port) for port in NotifySettings.model_fields["webhook_ports"].default.split(",")}
+    for workload in of_kind(manifests, "Deployment"):
+        if pod_labels(workload)["app.kubernetes.io/name"] != "notify":
+            continue
+        reached: dict[int, list[Network]] = {}
+        for policy in of_kind(manifests, "NetworkPolicy"):
+            if not matches(pod_labels(workload), policy["spec"]["podSelector"]):
+                continue
+            for rule in policy["spec"].get("egress", []):
+                if not rule.get("to") or not rule.get("ports"):
+                    offences.append(f"{title(workload)}: {title(policy)} lets everything out")
+                    continue
+                blocks = [_open(peer["ipBlock"]) for peer in rule["to"] if "ipBlock" in peer]
+                for port in [port["port"] for port in rule["ports"]]:
+                    reached.setdefault(port, []).extend(network for block in blocks for network in block)
+        reached = {port: networks for port, networks in reached.items() if networks}
+        if reached.keys() != wanted:
+            offences.append(f"{title(workload)}: reaches the ports {sorted(reached)} of the Internet")
+        for port, networks in reached.items():
+            inside = {each for each in CLOSED if any(_overlap(each, network) for network in networks)}
+            offences += [f"{title(workload)}: may call {each} on {port}" for each in sorted(map(str, inside))]
+            # What is open and what is closed are together all there is.
+            for whole in (ip_network("0.0.0.0/0"), GLOBAL_UNICAST):
+                within = {each for each in [*networks, *CLOSED] if each.version == whole.version}
+                if _collapsed(within, whole) != [whole]:
+                    offences.append(f"{title(workload)}: can't call all of {whole} on {port}")
+    return offences
+
+
+def _open(block: dict[str, Any]) -> list[Network]:
+    """The networks that an ipBlock lets through."""
+    left: list[Network] = [ip_network(block["cidr"])]
+    for closed in map(ip_network, block.get("except", [])):
+        left = [
+            part for network in left for part in (_without(network, closed) if _overlap(network, closed) else [network])
+        ]
+    return left
+
+
+def _without(network: Network, closed: Network) -> Iterator[Network]:
+    if isinstance(network, IPv4Network) and isinstance(closed, IPv4Network) and closed.subnet_of(network):
+        yield from network.address_exclude(closed)
+    if isinstance(network, IPv6Network) and isinstance(closed, IPv6Network) and closed.subnet_of(network):
+        yield from network.address_exclude(closed)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _collapsed(networks: set[Network], whole: Network) -> list[Network]:
+    """As few networks as say the same, of those that lie in `whole`."""
+    if isinstance(whole, IPv4Network):
+        return list(collapse_addresses(each for each in networks if isinstance(each, IPv4Network)))
+    inside = [each for each in networks if isinstance(each, IPv6Network) and each.subnet_of(whole)]
+    return list(collapse_addresses(inside))
 
 
 def images_are_exact(manifests: list[Manifest]) -> list[str]:
@@ -299,6 +370,7 @@ ALL: tuple[Policy, ...] = (
     probes_are_set,
     disruptions_are_budgeted,
     network_is_closed,
+    strangers_are_called_in_the_world_alone,
     images_are_exact,
     selectors_match,
     ways_in_are_open,

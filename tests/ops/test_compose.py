@@ -43,6 +43,8 @@ def test_containers_keep_the_rules(compose: dict[str, Any]) -> None:
         ("keycloak-database", {"image": "postgres:17"}, "exact tag"),
         ("scoring-worker", {"read_only": False}, "read-only"),
         ("scoring-worker", {"restart": "no"}, "restarts"),
+        ("notify-api", {"cap_drop": ["NET_RAW"]}, "capabilities"),
+        ("notify-worker", {"image": "livinglab/notify"}, "exact tag"),
     ],
 )
 def test_rules_refuse(compose: dict[str, Any], name: str, change: dict[str, Any], offence: str) -> None:
@@ -92,22 +94,43 @@ def test_every_service_has_api_and_worker_with_its_own_user_and_database(
 
 
 def test_services_are_given_only_variables_they_read(
-    compose: dict[str, Any], services: list[str], variables: set[str]
+    compose: dict[str, Any], services: list[str], variables: dict[str, set[str]]
 ) -> None:
     for service in services:
         for role in ("api", "worker"):
             given = compose["services"][f"{service}-{role}"]["environment"].keys()
-            assert given - variables == {"FORWARDED_ALLOW_IPS"}  # read by uvicorn
+            assert given - variables[service] == {"FORWARDED_ALLOW_IPS"}  # read by uvicorn
+
+
+def test_notify_has_the_same_keys_in_both_roles_and_nobody_else_has_them(
+    compose: dict[str, Any], compose_variables: dict[str, str]
+) -> None:
+    keys = ("WEBHOOK_SIGNING_KEY", "WEBHOOK_SEALING_KEYS")
+    for name, container in compose["services"].items():
+        found = {key: container.get("environment", {}).get(key) for key in keys}
+        holds = name in ("notify-api", "notify-worker")
+        assert found == {key: compose_variables[key] if holds else None for key in keys}, name
+
+
+def test_services_reach_the_world_by_one_network_alone(compose: dict[str, Any], services: list[str]) -> None:
+    for service in services:
+        for role in ("api", "worker"):
+            assert sorted(compose["services"][f"{service}-{role}"]["networks"]) == ["data", "edge"]
+    assert [name for name, network in compose["networks"].items() if not network.get("internal")] == ["edge"]
 
 
 def test_optional_addresses_are_passed_on_only_when_set(
     load_compose: Load, root: Path, compose_variables: dict[str, str]
 ) -> None:
     file = root / "docker-compose.yml"
+    ours = load_compose(file, compose_variables | {"WEBHOOK_ORIGIN": "lab.example"})["services"]
+    for name in ("notify-api", "notify-worker"):
+        assert ours[name]["environment"]["WEBHOOK_ORIGIN"] == "lab.example"
     endpoint = "http://collector:4318"
     without = load_compose(file, compose_variables)["services"]["scoring-api"]["environment"]
     given = load_compose(file, compose_variables | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
     assert without.get("OTEL_EXPORTER_OTLP_ENDPOINT") is None
+    assert load_compose(file, compose_variables)["services"]["notify-api"]["environment"].get("WEBHOOK_ORIGIN") is None
     assert given["services"]["scoring-api"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == endpoint
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts import topics
+from contracts import events, topics
 from tests.ops import policies
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
@@ -58,6 +58,14 @@ def test_kustomize_refuses_a_missing_file(kustomize: Callable[[Path], str], tmp_
 @pytest.mark.parametrize("policy", policies.ALL, ids=POLICY_IDS)
 def test_manifests_keep_policy(manifests: Manifests, policy: policies.Policy) -> None:
     assert policy(manifests) == []
+
+
+def peers(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return policy["spec"]["egress"][0]["to"]
+
+
+def exceptions(policy: dict[str, Any], block: int) -> list[str]:
+    return peers(policy)[block]["ipBlock"]["except"]
 
 
 def first_path(ingress: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +126,34 @@ BREAKS: dict[policies.Policy, list[tuple[str, Callable[[dict[str, Any]], object]
         ),
         ("NetworkPolicy/service", lambda m: m["spec"]["podSelector"]["matchLabels"].update(x="y"), "allows it"),
     ],
+    policies.strangers_are_called_in_the_world_alone: [
+        (
+            "NetworkPolicy/webhooks",
+            lambda m: exceptions(m, 0).remove("10.0.0.0/8"),
+            "worker: may call 10.0.0.0/8 on 8443",
+        ),
+        (
+            "NetworkPolicy/webhooks",
+            lambda m: exceptions(m, 0).remove("169.254.0.0/16"),
+            "api: may call 169.254.169.254/32",
+        ),
+        ("NetworkPolicy/webhooks", lambda m: exceptions(m, 1).remove("2002::/16"), "worker: may call 2002::/16"),
+        ("NetworkPolicy/webhooks", lambda m: exceptions(m, 0).append("8.0.0.0/8"), "can't call all of 0.0.0.0/0"),
+        ("NetworkPolicy/webhooks", lambda m: exceptions(m, 1).append("2600::/12"), "can't call all of 2000::/3"),
+        ("NetworkPolicy/webhooks", lambda m: peers(m)[1]["ipBlock"].update(cidr="::/0"), "may call fc00::/7"),
+        ("NetworkPolicy/webhooks", lambda m: m["spec"]["egress"][0]["ports"].pop(), "reaches the ports [443]"),
+        ("NetworkPolicy/webhooks", lambda m: m["spec"]["egress"][0].pop("to"), "lets everything out"),
+        (
+            "NetworkPolicy/webhooks",
+            lambda m: m["spec"]["podSelector"]["matchLabels"].update(x="y"),
+            "reaches the ports []",
+        ),
+        (
+            "NetworkPolicy/oidc",
+            lambda m: m["spec"]["podSelector"].pop("matchExpressions"),
+            "api: may call 10.0.0.0/8 on 443",
+        ),
+    ],
     policies.images_are_exact: [
         (
             "Deployment/scoring-api",
@@ -158,6 +194,11 @@ BREAKS: dict[policies.Policy, list[tuple[str, Callable[[dict[str, Any]], object]
             "Deployment/scoring-api",
             lambda m: policies.main_container(m)["env"].append({"name": "A_TOKEN", "value": "x"}),
             "A_TOKEN",
+        ),
+        (
+            "Deployment/notify-worker",
+            lambda m: policies.main_container(m)["env"].append({"name": "WEBHOOK_SEALING_KEYS", "value": "x"}),
+            "WEBHOOK_SEALING_KEYS",
         ),
         ("Service/mongodb", lambda m: m["metadata"].update(annotations={"a": "mongodb://u:p@h/"}), "credentials"),
     ],
@@ -217,12 +258,24 @@ def test_the_ingress_leads_to_every_service_and_its_host_is_nobodys(
     assert "ingressClassName" not in find("Ingress/livinglab")["spec"]
 
 
-def test_services_are_given_only_variables_they_read(manifests: Manifests, variables: set[str]) -> None:
+def test_services_are_given_only_variables_they_read(manifests: Manifests, variables: dict[str, set[str]]) -> None:
     addresses = [m for m in manifests if m["kind"] == "ConfigMap" and m["metadata"]["name"].startswith("addresses-")]
-    given = set(addresses[0]["data"])
     for workload in policies.of_kind(manifests, "Deployment"):
+        given = set(addresses[0]["data"])
         given |= {variable["name"] for variable in policies.main_container(workload)["env"]}
-    assert given - variables == set()
+        assert given - variables[policies.pod_labels(workload)["app.kubernetes.io/name"]] == set()
+
+
+def test_notify_has_the_same_keys_in_both_roles_and_nobody_else_has_them(manifests: Manifests) -> None:
+    keys = {"WEBHOOK_SIGNING_KEY": "signing", "WEBHOOK_SEALING_KEYS": "sealing"}
+    wanted = {name: {"secretKeyRef": {"name": "notify-keys", "key": key}} for name, key in keys.items()}
+    holders: list[str] = []
+    for workload in policies.workloads(manifests):
+        env = policies.main_container(workload).get("env", [])
+        if found := {variable["name"]: variable.get("valueFrom") for variable in env if variable["name"] in keys}:
+            assert found == wanted
+            holders.append(policies.title(workload))
+    assert sorted(holders) == ["Deployment/notify-api", "Deployment/notify-worker"]
 
 
 def test_topics_are_those_of_the_contracts(manifests: Manifests) -> None:
@@ -253,6 +306,18 @@ def test_kafka_users_may_read_exactly_what_their_service_reacts_to(
         assert readable == {reaction.topic.name for reaction in reactions}
         assert groups == [{"type": "group", "name": f"{service}.", "patternType": "prefix"}]
         assert all(reaction.group.startswith(f"{service}.") for reaction in reactions)
+
+
+def test_kafka_users_may_write_exactly_what_their_service_publishes(
+    find: Callable[[str], dict[str, Any]], services: list[str]
+) -> None:
+    for service in services:
+        acls = find(f"KafkaUser/{service}")["spec"]["authorization"]["acls"]
+        writable = {acl["resource"]["name"] for acl in acls if "Write" in acl["operations"]}
+        published = {event.topic.name for event in events.ALL if event.publisher == service}
+        assert writable - {topics.PUBLIC.name} == published
+        # What is said of a subscription or a delivery is for its owner alone, never public.
+        assert (topics.PUBLIC.name in writable) == (service != "notify")
 
 
 def test_each_topic_but_the_public_one_has_one_writer(manifests: Manifests) -> None:

@@ -56,21 +56,24 @@ def initiate(root: Path) -> Initiate:
 
 
 def test_users_get_their_own_database_alone_and_a_second_run_sets_new_passwords(
-    initiate: Initiate, members: str
+    initiate: Initiate, members: str, services: list[str]
 ) -> None:
     uri = "mongodb://{0}:{1}@" + members + "/{0}?replicaSet=rs0"
     connect: Callable[..., MongoClient[dict[str, Any]]] = MongoClient[dict[str, Any]]
     for password in ("first", "second"):
-        users = {f"MONGODB_URI_{name.upper()}": uri.format(name, password) for name in ("assessment", "scoring")}
+        users = {f"MONGODB_URI_{name.upper()}": uri.format(name, password) for name in services}
         done = initiate({"MONGODB_KEY": KEY, **users})
         assert done.returncode == 0, done.stderr
-        with connect(uri.format("scoring", password), w="majority") as client:
-            client["scoring"]["scores"].insert_one({"password": password})
-            assert client["scoring"]["scores"].find_one({"password": password})
-            with pytest.raises(OperationFailure, match="not authorized"):
-                client["assessment"]["assessments"].find_one({})
-    with connect(uri.format("scoring", "first")) as client, pytest.raises(OperationFailure, match="Authentication"):
-        client["scoring"]["scores"].find_one({})
+        for name in services:
+            with connect(uri.format(name, password), w="majority") as client:
+                client[name]["things"].insert_one({"password": password})
+                assert client[name]["things"].find_one({"password": password})
+                for other in set(services) - {name}:
+                    with pytest.raises(OperationFailure, match="not authorized"):
+                        client[other]["things"].find_one({})
+    for name in services:
+        with connect(uri.format(name, "first")) as client, pytest.raises(OperationFailure, match="Authentication"):
+            client[name]["things"].find_one({})
 
 
 @pytest.mark.parametrize(

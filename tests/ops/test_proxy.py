@@ -82,9 +82,9 @@ class Upstream:
 
 
 @pytest.fixture(scope="module")
-def upstreams() -> Generator[dict[str, Upstream]]:
+def upstreams(services: list[str]) -> Generator[dict[str, Upstream]]:
     with ExitStack() as stack:
-        made = {name: Upstream(name) for name in ("assessment", "scoring", "keycloak")}
+        made = {name: Upstream(name) for name in (*services, "keycloak")}
         for upstream in made.values():
             stack.callback(upstream.close)
         yield made
@@ -138,6 +138,9 @@ def test_every_service_has_its_line_and_its_upstream(root: Path, services: list[
         ("/scoring/v1/standings?cycle=spbe-2023", "scoring"),
         ("/scoring/v12/scores", "scoring"),
         ("/scoring/v1/openapi.json", "scoring"),
+        ("/notify/v1/subscriptions/6d0f2f4e-4f0a-5d5e-9f6e-0e5f3f7b8a11/verification", "notify"),
+        ("/notify/v1/deliveries?status=pending", "notify"),
+        ("/notify/v1/openapi.json", "notify"),
         ("/auth/realms/livinglab/.well-known/openid-configuration", "keycloak"),
         ("/auth/resources/a/login.css", "keycloak"),
     ],
@@ -169,6 +172,11 @@ def test_each_path_leads_to_its_service_unchanged(public: httpx.Client, path: st
         "/assessment/v1/../../livez",
         "/assessment/v1/%2e%2e/%2e%2e/livez",
         "/scoring/v1/..%2f..%2fmetrics",
+        "/notify",
+        "/notify/readyz",
+        "/notify/v1",
+        "/notify/v1/%2e%2e/%2e%2e/metrics",
+        "/notifying/v1/subscriptions",
         "/auth/",
         "/auth/admin/",
         "/auth/admin/realms/livinglab/users",
@@ -230,12 +238,15 @@ def test_what_is_streamed_arrives_while_it_is_made(public: httpx.Client, upstrea
         assert next(lines) == "second"
 
 
-def test_a_service_that_is_away_is_502_in_the_same_form(tmp_path: Path, free_address: Callable[[], str]) -> None:
-    nobody = {name: free_address() for name in ("assessment", "scoring", "keycloak")}
+def test_a_service_that_is_away_is_502_in_the_same_form(
+    tmp_path: Path, free_address: Callable[[], str], services: list[str]
+) -> None:
+    nobody = {name: free_address() for name in (*services, "keycloak")}
     with proxy.caddy(tmp_path, nobody) as started:
-        answer = httpx.get(f"{started.address}/scoring/v1/scores", timeout=20, trust_env=False)
-    assert (answer.status_code, answer.json()["code"]) == (502, "proxy_502")
-    assert answer.headers["Content-Type"] == "application/problem+json"
+        for service in services:
+            answer = httpx.get(f"{started.address}/{service}/v1/any", timeout=20, trust_env=False)
+            assert (answer.status_code, answer.json()["code"]) == (502, "proxy_502")
+            assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.fixture

@@ -212,6 +212,7 @@ async def list_subscriptions(
 async def dry_run(
     asked: SubscribeIn,
     viewer: CurrentViewer,
+    _key: IdempotencyKey,  # as of every POST, though a repeat would do nothing anyway
     events: EventStore,
     rights: RightStore,
     settings: OwnSettings,

@@ -76,7 +76,9 @@ _PRIVATE: Final[dict[Network, str]] = {
     ip_network("100.64.0.0/10"): "shared between carrier and customer (RFC 6598)",
     ip_network("fc00::/7"): "unique local (RFC 4193)",
 }
-_GLOBAL_UNICAST = ip_network("2000::/3")
+CLOSED: Final[tuple[Network, ...]] = (*_NEVER, *_PRIVATE)
+"""Where no webhook goes, unless an administrator opened what is private: the cluster's network policy keeps to it."""
+GLOBAL_UNICAST: Final = ip_network("2000::/3")
 """All that IANA has given out of IPv6 so far."""
 
 _ISATAP, _ISATAP_BITS = 0x0000_5EFE, 0xFDFF_FFFF
@@ -176,7 +178,7 @@ def forbidden(address: str, *, allowed: Sequence[Network] = (), lab: bool = Fals
         return None
     if int(ip) >> 32 & _ISATAP_BITS == _ISATAP:
         return "ISATAP (RFC 5214)"
-    return None if ip in _GLOBAL_UNICAST else "not global unicast (RFC 4291)"
+    return None if ip in GLOBAL_UNICAST else "not global unicast (RFC 4291)"
 
 
 def check_url(url: str, *, ports: frozenset[int], allowed: Sequence[Network] = (), lab: bool = False) -> str:
