@@ -139,6 +139,9 @@ TRACE = [
     span("assessment", "POST /assessments/{assessment_id}/submission", "a", "outside", 0, 4),
     span("assessment", "publish livinglab.assessment", "b", "a", 5, 5),
     span("scoring", "publish livinglab.score", "d", "c", 8, 10),
+    span("notify", "process livinglab.assessment", "e", "b", 9, 10),
+    span("notify", "webhook", "f", "b", 11, 13),
+    span("kemendagri", "POST /", "g", "f", 12, 12),
 ]
 
 
@@ -148,6 +151,9 @@ def test_a_waterfall_goes_from_cause_to_effect(log: Console) -> None:
         (1, "b"),
         (2, "c"),
         (3, "d"),
+        (2, "e"),
+        (2, "f"),
+        (3, "g"),
     ]
     log.print(waterfall.table(TRACE, width=120))
     assert [line.split()[0] for line in text(log).splitlines()[1:]] == [
@@ -155,6 +161,9 @@ def test_a_waterfall_goes_from_cause_to_effect(log: Console) -> None:
         "assessment",
         "scoring",
         "scoring",
+        "notify",
+        "notify",
+        "kemendagri",
     ]
 
 
@@ -169,9 +178,9 @@ def test_a_waterfall_fits_80_columns() -> None:
 
 def test_an_edge_that_a_trace_lacks_is_named() -> None:
     assert waterfall.missing(TRACE, demo.EDGES) == []
-    assert waterfall.missing(TRACE[:3], demo.EDGES) == ["scoring: publish livinglab.score"]
+    assert waterfall.missing([*TRACE[:3], *TRACE[4:]], demo.EDGES) == ["scoring: publish livinglab.score"]
 
 
 def test_a_bar_shows_also_what_took_no_time() -> None:
-    bars = [waterfall.bar(each, begin_ns=0, end_ns=10_000_000, chars=10) for each in TRACE]
+    bars = [waterfall.bar(each, begin_ns=0, end_ns=10_000_000, chars=10) for each in TRACE[:4]]
     assert bars == ["······███·", "████······", "·····█····", "········██"]
