@@ -16,6 +16,9 @@ POINTS = (
     "batch.handled",
     "batch.published",
     "batch.committed",
+    "send.between",
+    "send.before",
+    "send.answered",
 )
 
 _name, _, _count = os.environ.get("CRASH_AT", "").partition(":")

@@ -19,7 +19,7 @@ from chassis import telemetry
 from chassis.epochs import Epochs
 from chassis.outbox import Request
 from chassis.producer import Producer
-from chassis.records import Fact, incoming, outgoing
+from chassis.records import Fact, OutgoingFact, incoming, outgoing
 from chassis.service import Parts
 from chassis.settings import Settings
 from chassis.store import Database, Document
@@ -58,8 +58,11 @@ def manager(organization: str) -> Viewer:
     return viewer_of(TokenClaims(sub="someone", organization=organization, roles=("pembina",)), DIRECTORY)
 
 
-def state(region: str, revision: int, *, public: bool = False, at: datetime | None = None) -> Fact[AssessmentState]:
-    """What became of a region's assessment, as it is read from Kafka."""
+Sent = OutgoingFact
+
+
+def sent(region: str, revision: int, *, public: bool = False, at: datetime | None = None) -> Sent:
+    """What became of a region's assessment, as it is published."""
     body = AssessmentState(
         assessment=f"spbe-2023:{region}",
         region=region,
@@ -70,7 +73,7 @@ def state(region: str, revision: int, *, public: bool = False, at: datetime | No
         status=Status.PUBLISHED if public else Status.SUBMITTED,
         levels={Stage.SELF: {}},
     )
-    fact = outgoing(
+    return outgoing(
         events.ASSESSMENT_PUBLISHED if public else events.ASSESSMENT_SUBMITTED,
         body,
         key=region,
@@ -79,6 +82,11 @@ def state(region: str, revision: int, *, public: bool = False, at: datetime | No
         visibility=Visibility.PUBLIC if public else Visibility.SUPERVISED,
         region=region,
     )
+
+
+def state(region: str, revision: int, *, public: bool = False, at: datetime | None = None) -> Fact[AssessmentState]:
+    """The same, as it is read from Kafka."""
+    fact = sent(region, revision, public=public, at=at)
     record: ConsumerRecord[bytes | None, bytes | None] = ConsumerRecord(
         topic=fact.topic.name,
         partition=0,
@@ -104,11 +112,12 @@ class Endpoint:
     came: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     """(id, bytes) of every message, in the order of their coming."""
     taken: list[str] = field(default_factory=list[str])
+    secret: str = SECRET
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name.lower().startswith("webhook-")}
-        Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+        Webhook(self.secret).verify(body, {name.lower(): value for name, value in headers.items()})
         name = headers["webhook-id"]
         self.came.append((name, body))
         answer = web.Response(status=204)
@@ -123,11 +132,18 @@ class Endpoint:
         return Counter(name for name, _ in self.came)
 
 
+async def agree(request: web.Request) -> web.Response:
+    """To the handshake."""
+    origin = request.headers.get("WebHook-Request-Origin", "")
+    return web.Response(headers={"WebHook-Allowed-Origin": origin})
+
+
 @asynccontextmanager
 async def listening(endpoint: Endpoint) -> AsyncGenerator[Endpoint]:
     """On a port of its own."""
     app = web.Application()
     app.router.add_route("POST", "/", endpoint.handle)
+    app.router.add_route("OPTIONS", "/", agree)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

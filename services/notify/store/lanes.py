@@ -15,8 +15,6 @@ from chassis.service import Parts
 from chassis.store import Document, ensure_indexes, upsert_all
 from services.notify.store.recorder import Recorder
 
-LEASE_S = 45.0
-"""Longer than a slice and one attempt after it. Who outlives it is joined by another, which costs repeats."""
 IDLE_KEPT_S = 86_400
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NOW = {"$set": {"due_at": "$$NOW"}}
@@ -84,15 +82,18 @@ class Lanes:
         finally:
             self._stirred.clear()
 
-    async def claim(self, *, limit: int) -> list[Document]:
-        """Up to `limit` of those that are due, the longest due first."""
+    async def claim(self, *, limit: int, lease_s: float) -> list[Document]:
+        """Up to `limit` of those that are due, the longest due first, for `lease_s` seconds.
+
+        Who outlives the lease is joined by another, which costs repeats.
+        """
         claim = uuid4().hex
         due: Document = {"due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
         found = await self._lanes.find(due, {"_id": 1}).sort("due_at", 1).limit(limit).to_list(None)
         names = [lane["_id"] for lane in found]
         if not names:
             return []
-        lease = {"$set": {"due_at": {"$add": ["$$NOW", round(LEASE_S * 1000)]}, "claim": claim}}
+        lease = {"$set": {"due_at": {"$add": ["$$NOW", round(lease_s * 1000)]}, "claim": claim}}
         await self._lanes.update_many({"_id": {"$in": names}, **due}, [lease])
         return await self._lanes.find({"_id": {"$in": names}, "claim": claim}).to_list(None)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from chassis.clock import now
+from chassis.crash import crash_point
 from chassis.intake import Fork
 from chassis.records import Fact
 from chassis.store import Document
@@ -121,6 +122,7 @@ async def hand_over(made: Sequence[Document], stores: Stores) -> None:
     for begin in range(0, len(made), DELIVERIES_AT_ONCE):
         some = made[begin : begin + DELIVERIES_AT_ONCE]
         await stores.deliveries.add(some)
+        crash_point("send.between")
         # After what they hold: a crash between the two is made up for when the batch comes again.
         await stores.lanes.put({one["lane"]: _lane(one) for one in some})
         await asyncio.sleep(0)

@@ -41,8 +41,10 @@ log = structlog.stdlib.get_logger()
 LANES_AT_ONCE = 64
 LANES_SERVED_MAX = 1_024
 """By one process. A lane whose endpoint hangs takes a place for 15 s, and is then spared by the breaker."""
-SLICE_S = 10.0
-"""After so long a lane is left, so that its lease does not end while something is on its way."""
+SLICE_S = 5.0
+"""After so long nothing more of a lane is begun."""
+LEASE_MARGIN_S = 5.0
+"""A lane's lease: a slice, an attempt begun at its end, and so long to store what came of it."""
 IDLE_S = 0.25
 PROBE_WAIT_S = 1.0
 SAID_MAX = 500
@@ -93,13 +95,14 @@ class Dispatcher:
         self._at_once: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
         self._probing: set[str] = set()
         self._turns: dict[str, float] = {}
+        self._lease_s = SLICE_S + settings.webhook_timeout_s + LEASE_MARGIN_S
 
     async def run(self) -> None:
         """For ever. Raises PyMongoError while the database is down; what was claimed then comes up again by itself."""
         try:
             while True:
                 room = min(LANES_AT_ONCE, LANES_SERVED_MAX - len(self._serving))
-                claimed = await self._stores.lanes.claim(limit=room) if room > 0 else []
+                claimed = await self._stores.lanes.claim(limit=room, lease_s=self._lease_s) if room > 0 else []
                 if claimed:
                     await self._take_up(claimed)
                 else:
@@ -198,10 +201,10 @@ class Dispatcher:
                 await self._stores.deliveries.record(delivery["_id"], None, status=WITHHELD, due_at=None)
                 return True
             at = now()
-            crash_point("webhook.before")
+            crash_point("send.before")
             try:
                 answer = await self._sender.send(event, visit.subscription)
-                crash_point("webhook.answered")
+                crash_point("send.answered")
                 return await self._settle(delivery, answer, visit, at=at)
             finally:
                 self._probing.discard(visit.subscription.id)
