@@ -248,6 +248,7 @@ class Dispatcher:
             "said": answer.body[: SAID_MAX * 4].decode(errors="replace")[:SAID_MAX],
         }
         outcome = verdict(answer.status)
+        self._endpoints.observe(outcome.value, seconds=answer.seconds)
         if outcome is Verdict.DELIVERED:
             await deliveries.record(delivery["_id"], attempt, status=DELIVERED, due_at=None)
             if self._health[subscription.id].failures:
