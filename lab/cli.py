@@ -1,5 +1,6 @@
 """The `livinglab` command. Each command is a few lines here; the work is in the modules beside."""
 
+import asyncio
 import shutil
 import signal
 import sys
@@ -16,6 +17,8 @@ from lab import demo as main_job
 from lab import operate, system
 from lab import score as scoring
 from lab.errors import LabError
+from lab.listen import Behaviour, Receiver
+from lab.listen import listen as receive
 from lab.screen import At, err, in_words, out, quiet_libraries, reporting
 from lab.state import Broker
 
@@ -133,6 +136,24 @@ def _show_kept(running: system.System) -> None:
         f"  {command} status; {command} down",
     ]
     out.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def listen(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="On 127.0.0.1.")] = 8090,
+    secret: Annotated[list[str], typer.Option(help="`whsec_…`, shown when you subscribed; may be repeated.")] = [],  # noqa: B006 -- typer copies it
+    key: Annotated[list[str], typer.Option(help="`whpk_…` of the Lab, instead of a secret.")] = [],  # noqa: B006
+    behaviour: Annotated[
+        Behaviour, typer.Option(help="What it does with a message; to watch what the Lab does then.")
+    ] = Behaviour.TAKE,
+) -> None:
+    """Receive webhooks as a ministry's system would: agree to the handshake, check signatures, take each event once.
+
+    Tell a running one otherwise: `curl -X PUT localhost:8090/told --json '{"behaviour": "fail"}'`
+    """
+    receiver = Receiver(secret, key, behaviour)
+    with in_words():
+        asyncio.run(receive(receiver, port=port, out=out))
 
 
 @app.command()

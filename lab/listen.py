@@ -9,22 +9,29 @@ import json
 import os
 from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import time
 from typing import Any
 
+import uvicorn
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI, Request, Response
 from opentelemetry import trace
 from pydantic import BaseModel
+from rich.console import Console
+from rich.live import Live
+from rich.table import Column, Table
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from chassis import telemetry
 from chassis.settings import Settings
 
+SHOWN_EVERY_S = 0.25
+SHOWN_ROWS = 20
 TOLERANCE_S = 300
 """A message signed longer ago is refused: somebody may have recorded it."""
 
@@ -167,3 +174,38 @@ def receiver_app(receiver: Receiver, *, name: str) -> FastAPI:
 def delay_s(event: dict[str, Any], received_at: float) -> float:
     """From the event's own time to its receipt."""
     return received_at - datetime.fromisoformat(event["time"]).astimezone(UTC).timestamp()
+
+
+async def listen(receiver: Receiver, *, port: int, out: Console) -> None:
+    """Serve on loopback until interrupted, and show what comes: a live table, in a log a line per event."""
+    app = receiver_app(receiver, name="receiver")
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+    serving = asyncio.create_task(server.serve())
+    printed = 0
+    with Live(console=out, auto_refresh=False, transient=True) if out.is_terminal else nullcontext() as live:
+        while not serving.done():
+            if live is not None:
+                live.update(table(receiver), refresh=True)
+            else:
+                for taken in list(receiver.taken.values())[printed:]:
+                    out.print(_line(taken), highlight=False, soft_wrap=True)
+                printed = len(receiver.taken)
+            await asyncio.wait([serving], timeout=SHOWN_EVERY_S)
+    await serving
+
+
+def table(receiver: Receiver) -> Table:
+    """The latest events, and how many were taken and refused."""
+    shown = Table("type", "subject", "revision", Column("times", justify="right"), Column("after", justify="right"))
+    for taken in list(receiver.taken.values())[-SHOWN_ROWS:]:
+        event = taken.event
+        after = f"{delay_s(event, taken.at):.2f} s"
+        short = event["type"].removeprefix("id.livinglab.")
+        shown.add_row(short, event["subject"], str(event.get("revision", "")), str(taken.times), after)
+    shown.title = f"{receiver.behaviour.value}: {len(receiver.taken)} taken, {receiver.refused} refused"
+    return shown
+
+
+def _line(taken: Taken) -> str:
+    event = taken.event
+    return f"{event['type']} {event['subject']} revision {event.get('revision', '-')} id {event['id']}"

@@ -121,6 +121,13 @@ def test_the_ministries_guide_does_what_it_says(tmp_path: Path) -> None:
     assert f"\n{kuningan} 1" not in by_sdk, "only the newest"
     assert "resmi · official: 2.98 Baik · Simulasi tanpa keputusan" in by_sdk
     assert '"audience": "supervised"' in told
+    assert '"whole":true' in told, "the dry run"
+    assert '"status":"active"' in told, "its endpoint was proved"
+    assert "id.livinglab.subscription.test.v1" in told
+    assert "id.livinglab.score.recalculated.v1 spbe-2025:32.08:official revision 3" in told, "by a webhook"
+    assert '"status":"delivered"' in told
+    assert '"status":"accepted"' in told, "the replay"
+    assert '"keys":["whpk_' in told
 
 
 def test_the_ministries_guide_names_every_fact() -> None:
