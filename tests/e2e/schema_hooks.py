@@ -11,6 +11,11 @@ import schemathesis
 TOKENS: dict[str, str] = json.loads(os.environ["SCHEMA_TOKENS"])
 """Operation → the Authorization header it is asked with; `*`: all others."""
 TIMEOUT_S = 20
+TAGGED = {
+    "/assessment/": "/assessment/v1/assessments/{assessment_id}/progress",
+    "/notify/": "/notify/v1/subscriptions/{subscription_id}",
+}
+"""Where the `ETag` is that commands name."""
 Case = schemathesis.Case[Any]
 
 
@@ -41,7 +46,8 @@ def before_call(context: schemathesis.HookContext, case: Case, kwargs: dict[str,
 
 def _tag_of(case: Case) -> str | None:
     """As a portal gets it: by reading what is to be changed."""
-    path = case.path if case.method == "PUT" else "/assessment/v1/assessments/{assessment_id}/progress"
+    path = next((path for under, path in TAGGED.items() if case.path.startswith(under)), case.path)
+    path = case.path if case.method == "PUT" else path
     asked = f"{(case.operation.base_url or '').rstrip('/')}{path.format(**case.path_parameters)}"
     sent = {name: value for name, value in case.headers.items() if name == "Authorization"}
     return requests.get(asked, headers=sent, timeout=TIMEOUT_S).headers.get("ETag")

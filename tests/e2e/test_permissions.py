@@ -99,7 +99,7 @@ NOTIFY: dict[str, str] = {
     #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
     "POST /subscriptions":                 "401  201  403  403  403  201  403  403  201  201  201  201  201  201  403",
     "GET /subscriptions":                  "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "POST /subscriptions/dry-run":         "401  200  403  403  403  200  403  403  200  200  200  200  200  200  403",
+    "POST /dry-runs":                      "401  200  403  403  403  200  403  403  200  200  200  200  200  200  403",
     "GET /subscriptions/{subscription_id}":
                                            "401  200  404  404  404  200  404  404  404  404  404  404  404  404  200",
     "POST /subscriptions/{subscription_id}/verification":
@@ -144,7 +144,7 @@ BODIES: dict[str, Any] = {
     "POST /assessments/{assessment_id}/return": {"reasons": [{"text": "Lengkapi."}]},
     "POST /assessments/{assessment_id}/verification": {"aspects": []},
     "POST /subscriptions": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
-    "POST /subscriptions/dry-run": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
+    "POST /dry-runs": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
     "POST /subscriptions/{subscription_id}/secret": {},
     "POST /subscriptions/{subscription_id}/networks": {"networks": ["10.20.0.0/16"]},
     "POST /subscriptions/{subscription_id}/replays": {"aggregate": "spbe-2023:32.11"},

@@ -1,4 +1,4 @@
-"""Both services keep what their OpenAPI documents say, whatever they are asked: schemathesis, with all its checks.
+"""All services keep what their OpenAPI documents say, whatever they are asked: schemathesis, with all its checks.
 
 Its settings, and what each of them is for, are in `schemathesis.toml` beside this file. More of it by hand:
 `SCHEMA_RUN="--seed 7 --max-examples 300" .venv/bin/python -m pytest -s tests/e2e/test_schema.py`
@@ -30,6 +30,10 @@ WHOEVER_MAY = {
     **dict.fromkeys(("assign", "verify", "publish", "import_official", "import_status"), MINISTRY),
     **dict.fromkeys(("take_up", "one_stage", "patch_findings", "close", "give_back"), ASSESSOR),
 }
+WHO_IS_TOLD = {
+    "*": ("kemendagri", "pembina"),
+    **dict.fromkeys(("set_right", "set_networks"), ("kemenpanrb", "administrator")),
+}
 ALONE = ("--phases=examples,coverage", "--mode=positive")
 """Malformed requests, chance and chains are for whoever may: anybody else is refused alike whatever they ask."""
 RUNS = {
@@ -39,6 +43,8 @@ RUNS = {
     "assessment by nobody": ("assessment", {}, ALONE),
     "scoring by whoever may": ("scoring", WHOEVER_MAY, ()),
     "scoring by nobody": ("scoring", {}, ALONE),
+    "notify by whoever may": ("notify", WHO_IS_TOLD, ()),
+    "notify by nobody": ("notify", {}, ALONE),
 }
 
 

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, tagged
@@ -58,9 +58,9 @@ class SubscribeIn(In):
     regions: list[Annotated[str, Field(max_length=16)]] = Field(default=[], max_length=PLACES_MAX, examples=[["32"]])
     """Each with all that lies in it. Neither regions nor groups: everywhere."""
     groups: list[Annotated[str, Field(max_length=80)]] = Field(default=[], max_length=PLACES_MAX)
-    ordered: bool = False
+    ordered: StrictBool = False
     """Of one aggregate, an event is sent only when the one before was taken, or given up."""
-    rate_per_minute: int | None = Field(default=None, ge=1, le=60_000)
+    rate_per_minute: StrictInt | None = Field(default=None, ge=1, le=60_000)
 
     def asked(self) -> Asked:
         """For the use case."""
@@ -82,7 +82,7 @@ class NetworksIn(In):
 class RotateIn(In):
     """How long the old secret signs beside the new one."""
 
-    overlap_hours: int = Field(default=24, ge=0, le=round(OVERLAP_MAX.total_seconds() / 3600))
+    overlap_hours: StrictInt = Field(default=24, ge=0, le=round(OVERLAP_MAX.total_seconds() / 3600))
 
 
 class SubscriptionOut(BaseModel):
@@ -208,7 +208,7 @@ async def list_subscriptions(
     return SubscriptionsOut(items=items, next=found[-1].id if more else None)
 
 
-@router.post("/subscriptions/dry-run", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
+@router.post("/dry-runs", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
 async def dry_run(
     asked: SubscribeIn,
     viewer: CurrentViewer,
