@@ -1,6 +1,7 @@
-"""The real parts, started once for all tests that need them: Kafka, MongoDB, an issuer, a trace sink, both services."""
+"""The real parts, started once for all tests that need them: Kafka, MongoDB, an issuer, a trace sink, all services."""
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -10,7 +11,10 @@ from chassis.settings import Settings
 from chassis.store import Database, connect
 from contracts.regions import Directory
 from lab import system
+from lab.parts import Part, http_server
+from lab.parts.process import ports
 from tests.acting import Region, Tokens
+from tests.listening import Listener, Subscriber
 
 # uvicorn drops an idle connection after 5 s, as httpx does: whoever is second finds it gone.
 LIMITS = httpx.Limits(keepalive_expiry=2)
@@ -73,6 +77,48 @@ def region_in(
 def region(region_in: Callable[[str], Region]) -> Region:
     """A region of the test's own, in the cycle of 2022."""
     return region_in("spbe-2022")
+
+
+@pytest.fixture
+async def visitor() -> AsyncGenerator[httpx.AsyncClient]:
+    """Connections of a test's own, to whatever address."""
+    async with httpx.AsyncClient(timeout=20, trust_env=False, limits=httpx.Limits(keepalive_expiry=2)) as client:
+        yield client
+
+
+@pytest.fixture
+def listeners(
+    tmp_path: Path, living_lab: system.System, visitor: httpx.AsyncClient
+) -> Generator[Callable[[str], Listener]]:
+    """Receivers, each a process of its own."""
+    parts: list[Part] = []
+
+    def begin(name: str) -> Listener:
+        directory = tmp_path / name
+        (port,) = ports(directory, 1)
+        endpoint = living_lab.environment["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "LISTEN_NAME": name}
+        part = http_server(
+            name, factory="lab.listen:create_app", directory=directory, port=port, ready_path="/received", env=env
+        )
+        parts.append(part)
+        part.launch()
+        part.wait_ready()
+        return Listener(part, visitor)
+
+    yield begin
+    for part in parts:
+        part.stop()
+
+
+@pytest.fixture
+def subscriber(living_lab: system.System, visitor: httpx.AsyncClient, tokens: Tokens) -> Callable[..., Subscriber]:
+    """Organizations at the notify service."""
+
+    def sign_in(organization: str, *roles: str) -> Subscriber:
+        return Subscriber(visitor, living_lab.services["notify"], tokens(organization, *roles))
+
+    return sign_in
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """One test per service on the real parts, for every commit."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.acting import Region
+from tests.acting import Region, key
+from tests.listening import Listener, Subscriber
 
 pytestmark = pytest.mark.smoke
 
@@ -21,3 +24,15 @@ async def test_scoring_shows_the_score_of_what_was_submitted(region: Region) -> 
     await region.submit()
     shown = (await region.score())["scores"]["self"]
     assert (shown["index"], shown["predicate"]) == ({"value": "3", "shown": "3.00"}, "Baik")
+
+
+async def test_notify_hands_a_test_event_to_an_endpoint_that_agreed(
+    subscriber: Callable[..., Subscriber], listeners: Callable[[str], Listener]
+) -> None:
+    ministry, listener = subscriber("kemendagri", "pembina"), listeners("smoke")
+    made = await ministry.subscribe(listener.url, "*")
+    await listener.told(secrets=[made["secret"]])
+    assert (await ministry.command(made["subscription"], "verification")).status_code == 200
+    sent = await ministry.send("POST", f"subscriptions/{made['subscription']}/test", headers=key())
+    assert sent.status_code == 202, sent.text
+    await listener.until(lambda seen: any(event["type"].endswith("subscription.test.v1") for event in seen["events"]))

@@ -1,0 +1,64 @@
+"""An organization that subscribes, and its receiver, in a test."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import httpx
+
+from lab.parts import Part
+from tests.acting import Headers, key
+
+WITHIN_S = 30.0
+
+
+class Listener:
+    """A receiver in a process of its own."""
+
+    def __init__(self, part: Part, http: httpx.AsyncClient) -> None:
+        self.part = part
+        self.url = f"{part.address}/"
+        self._http = http
+
+    async def told(self, **asked: Any) -> None:
+        (await self._http.put(f"{self.url}told", json=asked)).raise_for_status()
+
+    async def received(self) -> dict[str, Any]:
+        answer = await self._http.get(f"{self.url}received")
+        return answer.raise_for_status().json()
+
+    async def until(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = monotonic() + WITHIN_S
+        while not enough(seen := await self.received()):
+            assert monotonic() < deadline, seen
+            await asyncio.sleep(0.05)
+        return seen
+
+
+class Subscriber:
+    """An organization at the notify service."""
+
+    def __init__(self, http: httpx.AsyncClient, address: str, signed: Headers) -> None:
+        self._http = http
+        self._address = f"{address}/notify/v1"
+        self._signed = signed
+
+    async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        headers = {**self._signed, **request.pop("headers", {})}
+        return await self._http.request(method, f"{self._address}/{path}", headers=headers, **request)
+
+    async def subscribe(self, url: str, *types: str, **more: Any) -> dict[str, Any]:
+        asked = {"name": "Uji", "url": url, "types": list(types), **more}
+        made = await self.send("POST", "subscriptions", json=asked, headers=key())
+        assert made.status_code == 201, made.text
+        return made.json()
+
+    async def command(self, subscription: str, what: str, **asked: Any) -> httpx.Response:
+        path = f"subscriptions/{subscription}"
+        seen = await self.send("GET", path)
+        headers = {**key(), "If-Match": seen.headers["etag"]}
+        return await self.send("POST", f"{path}/{what}", json=asked or None, headers=headers)
+
+    async def deliveries(self, **wanted: str) -> list[dict[str, Any]]:
+        return (await self.send("GET", "deliveries", params=wanted)).json()["items"]
