@@ -109,7 +109,8 @@ class Lanes:
 
     async def _release(self, lane: Document, fields: Document) -> None:
         same = {"$eq": ["$raised", lane["raised"]]}
-        again = {"due_at": "$$NOW", "waits": "$waits", "idle_at": "$$REMOVE"}
+        # What failed waits, also where something came meanwhile and the lane is due for that.
+        again = {"due_at": "$$NOW", "waits": {"$or": ["$waits", fields["waits"]]}, "idle_at": "$$REMOVE"}
         told = {name: {"$cond": [same, value, again[name]]} for name, value in fields.items()}
         change: Sequence[Document] = [{"$set": told}, {"$unset": "claim"}]
         await self._recorder.write(UpdateOne({"_id": lane["_id"], "claim": lane["claim"]}, list(change)))

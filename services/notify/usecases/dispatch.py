@@ -187,27 +187,27 @@ class Dispatcher:
 
     async def _attempt(self, delivery: Document, visit: _Visit) -> bool:
         """Send one, and store what came of it; whether the lane may go on to the next."""
-        async with self._at_once.setdefault(visit.subscription.id, Semaphore(self._settings.webhook_concurrency)):
+        event, name = visit.events.get(delivery["event"]), visit.subscription.id
+        if event is None or not may_be_told(
+            about(event),
+            organization=visit.subscription.organization,
+            rights=(visit.right, visit.subscription.right),
+            subscription=name,
+        ):
+            await self._stores.deliveries.record(delivery["_id"], None, status=WITHHELD, due_at=None)
+            return True
+        async with self._at_once.setdefault(name, Semaphore(self._settings.webhook_concurrency)):
             if not await self._may_send(visit):
                 visit.left = True
                 return False
-            event = visit.events.get(delivery["event"])
-            if event is None or not may_be_told(
-                about(event),
-                organization=visit.subscription.organization,
-                rights=(visit.right, visit.subscription.right),
-                subscription=visit.subscription.id,
-            ):
-                await self._stores.deliveries.record(delivery["_id"], None, status=WITHHELD, due_at=None)
-                return True
-            at = now()
-            crash_point("send.before")
             try:
+                at = now()
+                crash_point("send.before")
                 answer = await self._sender.send(event, visit.subscription)
                 crash_point("send.answered")
                 return await self._settle(delivery, answer, visit, at=at)
             finally:
-                self._probing.discard(visit.subscription.id)
+                self._probing.discard(name)
 
     async def _may_send(self, visit: _Visit) -> bool:
         """Whether the endpoint may be sent something now; waits for its rate."""
@@ -222,10 +222,10 @@ class Dispatcher:
         if monotonic() + wait_s > visit.until:
             visit.left_until = now() + timedelta(seconds=wait_s)
             return False
-        if health.probing:
-            self._probing.add(name)
         if wait_s:
             await asyncio.sleep(wait_s)
+        if health.probing:
+            self._probing.add(name)
         return True
 
     def _pace(self, subscription: Subscription) -> float:

@@ -1,0 +1,81 @@
+"""A lane that is given back is looked at again for all that waits in it, whatever came meanwhile."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chassis.clock import now
+from tests.notify.office import Office
+
+pytestmark = pytest.mark.real
+LANE = {"s1": {"subscription": "s1", "ordered": False}}
+LEASE_S = 30.0
+
+
+async def claimed(office: Office) -> list[dict[str, Any]]:
+    return await office.stores.lanes.claim(limit=10, lease_s=LEASE_S)
+
+
+async def test_of_two_who_claim_one_gets_it(office: Office) -> None:
+    await office.stores.lanes.put(LANE)
+    [lane] = await claimed(office)
+    assert lane["_id"] == "s1"
+    assert await claimed(office) == []
+
+
+async def test_what_comes_while_a_lane_is_served_makes_it_due(office: Office) -> None:
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [lane] = await claimed(office)
+    await lanes.put(LANE)
+    assert await claimed(office) == []  # not before it is given back
+    await lanes.leave(lane)
+    [again] = await claimed(office)
+    await lanes.leave(again)
+    assert await claimed(office) == []
+    assert await lanes.count() == 0
+
+
+async def test_what_failed_is_not_forgotten_when_something_came_meanwhile(office: Office) -> None:
+    """Seen: the lane was due for what came, held nothing that was due then, and was thought empty."""
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [lane] = await claimed(office)
+    await lanes.put(LANE)
+    await lanes.put_off(lane, now() + timedelta(hours=1))
+    [again] = await claimed(office)
+    assert again["waits"] is True
+
+
+async def test_what_is_put_off_comes_up_in_its_time_and_for_what_comes_before(office: Office) -> None:
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [lane] = await claimed(office)
+    await lanes.put_off(lane, now() + timedelta(hours=1))
+    assert await claimed(office) == []
+    await lanes.put(LANE)
+    [again] = await claimed(office)
+    await lanes.put_off(again, now() - timedelta(seconds=1))
+    assert len(await claimed(office)) == 1
+
+
+async def test_a_claim_that_was_outlived_changes_nothing(office: Office) -> None:
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [late] = await lanes.claim(limit=10, lease_s=0)
+    [lane] = await claimed(office)
+    await lanes.leave(late)
+    assert await lanes.count() == 1
+    await lanes.leave(lane)
+    assert await lanes.count() == 0
+
+
+async def test_a_paused_lane_waits_until_it_is_woken(office: Office) -> None:
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [lane] = await claimed(office)
+    await lanes.put_off(lane, None)
+    assert await claimed(office) == []
+    await lanes.wake("s1")
+    assert len(await claimed(office)) == 1
