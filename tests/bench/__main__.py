@@ -1,4 +1,4 @@
-"""`python -m tests.bench [scoring|latency|growth|reads|public]`; without an argument all. Prints figures as JSON."""
+"""`python -m tests.bench [scoring|latency|growth|reads|public|webhooks]`: all without one. Figures as JSON."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import growth, latency, public, scoring
+from tests.bench import growth, latency, public, scoring, webhooks
 from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
@@ -17,6 +17,7 @@ PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
     "growth": growth.measure_events,
     "reads": growth.measure_reads,
     "public": public.measure,
+    "webhooks": webhooks.measure,
 }
 
 
