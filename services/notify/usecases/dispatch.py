@@ -71,6 +71,8 @@ class _Visit:
     subscription: Subscription
     right: Right
     events: Mapping[str, Document]
+    whole: bool
+    """Whether everything of it that is due was loaded."""
     until: float = field(default_factory=lambda: monotonic() + SLICE_S)
     put_off: datetime | None = None
     """When the earliest of what failed is tried again."""
@@ -155,16 +157,23 @@ class Dispatcher:
         if subscription.status is not Status.ACTIVE:
             await lanes.put_off(lane, None)
             return
-        visit = _Visit(lane, subscription, loaded.rights[subscription.organization], loaded.events)
+        right = loaded.rights[subscription.organization]
+        visit = _Visit(lane, subscription, right, loaded.events, whole=loaded.whole)
         waiting = loaded.waiting.get(lane["_id"], ())
         if lane["ordered"]:
             await self._one_by_one(waiting, visit)
         else:
             await self._side_by_side(waiting, visit)
-        await self._leave(visit, loaded)
+        await self._leave(visit)
 
     async def _side_by_side(self, waiting: Sequence[Document], visit: _Visit) -> None:
         await asyncio.gather(*(self._attempt(delivery, visit) for delivery in waiting))
+        # A lane that holds much is not given back and claimed again for each part of it.
+        while not visit.whole and not visit.left and monotonic() < visit.until:
+            waiting = await self._stores.deliveries.due([visit.lane["_id"]], now=now())
+            visit.whole = len(waiting) < LOAD_MAX
+            visit.events = await self._stores.events.many({delivery["event"] for delivery in waiting})
+            await asyncio.gather(*(self._attempt(delivery, visit) for delivery in waiting))
 
     async def _one_by_one(self, waiting: Sequence[Document], visit: _Visit) -> None:
         for delivery in waiting:
@@ -174,9 +183,9 @@ class Dispatcher:
             if not await self._attempt(delivery, visit):
                 return
 
-    async def _leave(self, visit: _Visit, loaded: _Round) -> None:
+    async def _leave(self, visit: _Visit) -> None:
         lanes, lane = self._stores.lanes, visit.lane
-        if visit.left or not loaded.whole:
+        if visit.left or not visit.whole:
             await lanes.put_off(lane, visit.left_until or now())
         elif visit.put_off is None and not lane.get("waits"):
             await lanes.leave(lane)
