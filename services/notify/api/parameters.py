@@ -13,6 +13,7 @@ from contracts.regions import Directory
 from services.notify.keys import Keys
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import Deliveries
+from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log
@@ -23,6 +24,7 @@ from services.notify.usecases import subscribe as usecases
 from services.notify.usecases.deliver import Stores
 
 SubscriptionStore = Annotated[Subscriptions, provided(Subscriptions)]
+EndpointStore = Annotated[Endpoints, provided(Endpoints)]
 EventStore = Annotated[Events, provided(Events)]
 LaneStore = Annotated[Lanes, provided(Lanes)]
 LogStore = Annotated[Log, provided(Log)]

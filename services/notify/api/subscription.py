@@ -19,6 +19,7 @@ from contracts.notify import Why
 from services.notify.api.parameters import (
     TAGGED,
     Command,
+    EndpointStore,
     EventStore,
     LaneStore,
     OwnKeys,
@@ -252,12 +253,13 @@ async def verify(
     keys: OwnKeys,
     settings: OwnSettings,
     lanes: LaneStore,
+    endpoints: EndpointStore,
     telemetry: Annotated[Telemetry, provided(Telemetry)],
     response: Response,
 ) -> SubscriptionOut:
     """Ask the endpoint, by `OPTIONS`, whether it wants our events. If it does, they match from now on."""
     async with Sender(keys, settings, telemetry) as sender:
-        return _answered(await usecases.verify(command, sender, lanes), response)
+        return _answered(await usecases.verify(command, sender, lanes, endpoints), response)
 
 
 @router.post("/subscriptions/{subscription_id}/pause", responses=REFUSALS)

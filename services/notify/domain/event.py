@@ -4,9 +4,11 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from contracts.fact import Envelope
+from contracts.fact import TYPE_PREFIX, Envelope
 
 CONTENT_TYPE = "application/cloudevents+json"
+TEST_TYPE = f"{TYPE_PREFIX}subscription.test.v1"
+"""Of an event that was made to try an endpoint. It tells of nothing, and matches nothing."""
 DELIVERY_NAMESPACE = UUID("0b7a4b7e-7a44-5a7c-9d52-1f6c6c1f0a77")
 
 

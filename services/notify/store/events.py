@@ -8,6 +8,7 @@ from pymongo import IndexModel
 from chassis.service import Parts
 from chassis.store import Document, ensure_indexes, keep_first
 from contracts.fact import Visibility
+from services.notify.domain.event import TEST_TYPE
 from services.notify.domain.right import About
 
 PAGE = 500
@@ -47,7 +48,7 @@ class Events:
         last: Document | None = None
         asked = {"aggregate": aggregate, "id": event}
         where: list[Document] = [
-            {"time": {"$gte": start, "$lt": end}},
+            {"time": {"$gte": start, "$lt": end}, "type": {"$ne": TEST_TYPE}},
             {name: value for name, value in asked.items() if value is not None},
         ]
         while True:

@@ -10,9 +10,9 @@ import orjson
 from chassis.clock import now
 from chassis.outbox import Done, Request
 from chassis.store import Document
-from contracts.fact import TYPE_PREFIX, Visibility
+from contracts.fact import Visibility
 from contracts.regions import Directory
-from services.notify.domain.event import delivery_id
+from services.notify.domain.event import TEST_TYPE, delivery_id
 from services.notify.domain.matching import asked_tokens, event_tokens
 from services.notify.domain.right import may_be_told
 from services.notify.domain.subscription import NotInThisState, Status, Subscription
@@ -24,7 +24,6 @@ from services.notify.usecases.deliver import Stores, delivery, hand_over
 
 REPLAYS = UUID("0d8f3f5c-58a1-5a53-8e0e-6a3a2f7b5d14")
 TESTS = UUID("c1a4d8a2-6c39-5be2-9a43-2f5f7cb1de90")
-TEST_TYPE = f"{TYPE_PREFIX}subscription.test.v1"
 IDLE_S = 0.5
 
 

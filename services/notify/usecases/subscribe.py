@@ -31,6 +31,7 @@ from services.notify.domain.subscription import (
 from services.notify.keys import Keys
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
+from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events, about
 from services.notify.store.lanes import Lanes
 from services.notify.store.rights import Rights
@@ -184,7 +185,7 @@ async def subscribe(
     return await subscriptions.create(made, outcome={"subscription": made.id}, request=request), secret
 
 
-async def verify(command: Command, sender: Sender, lanes: Lanes) -> Done:
+async def verify(command: Command, sender: Sender, lanes: Lanes, endpoints: Endpoints) -> Done:
     """Ask the endpoint whether it wants our events; from then on they match. Raises NotProved, NotInThisState."""
     before = await command.subscriptions.get(command.subscription, viewer=command.viewer)
     command.expected.check(tag(before))
@@ -192,6 +193,7 @@ async def verify(command: Command, sender: Sender, lanes: Lanes) -> Done:
     proof = await sender.prove(before)
     if proof.failure is not None:
         raise NotProved(proof.failure, proof.status)
+    await endpoints.recovered(command.subscription)  # else its next failure would count from before it was disabled
     done = await command.do("proved", lambda it: proved(it, now=now(), allowed_rate=proof.allowed_rate))
     await lanes.wake(command.subscription)
     return done
