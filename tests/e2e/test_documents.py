@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"^```python\n(# (\S+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 """A script, whose first line names its file."""
+GUIDE_WITHIN_S = 300
 RUN_ELSEWHERE = {"make demo\nmake test\n"}
 """The two promises themselves; `.ci/run` keeps them."""
 
@@ -69,7 +70,7 @@ def told_by(guide: str, directory: Path) -> str:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=GUIDE_WITHIN_S,
             check=False,
         )
     finally:
@@ -79,6 +80,7 @@ def told_by(guide: str, directory: Path) -> str:
 
 
 @pytest.mark.real
+@pytest.mark.timeout(GUIDE_WITHIN_S + 30)
 def test_the_portals_guide_does_what_it_says(tmp_path: Path) -> None:
     told = told_by("start-portal.md", tmp_path)
     assert "/scoring/v1/standings" in told
@@ -105,6 +107,7 @@ def test_the_portals_guide_does_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.timeout(GUIDE_WITHIN_S + 30)
 def test_the_ministries_guide_does_what_it_says(tmp_path: Path) -> None:
     told = told_by("start-ministry.md", tmp_path)
     assert '"field": "index", "line": 3, "column": 4, "code": "not_a_figure"' in told
