@@ -202,7 +202,15 @@ def service(
         CORSMiddleware,
         allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
         allow_methods=["GET", "POST", "PUT", "PATCH"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "traceparent"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "Last-Event-ID",
+            "traceparent",
+        ],
         expose_headers=["Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After"],
         max_age=CORS_MAX_AGE_S,
     )
