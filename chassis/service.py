@@ -101,9 +101,9 @@ def service(
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
-    at_start: done once, before traffic. beside: runs for ever in workers, in_front: where HTTP is served; both are begun
-    again after a dependency was down. All get the stores by their types. tables: paths that also take CSV → how many
-    bytes.
+    at_start: done once, before traffic. beside: runs for ever in workers; in_front: where HTTP is served. Both are
+    begun again after a dependency was down, all get the stores by their types. tables: paths that also take CSV → how
+    many bytes.
     examples: a file with one of each operation (`chassis.openapi`).
     """
     telemetry.configure_logs(settings, service=name)

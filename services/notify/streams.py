@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import orjson
@@ -103,12 +103,9 @@ class Stream:
 
     async def take(self, *, wait_s: float) -> tuple[int, bytes]:
         """All that waits, how many messages and their bytes; nothing when it has ended, or after `wait_s`."""
-        if not self._woken.is_set():
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                return 0, b""
+        with suppress(TimeoutError):  # something may have come all the same, just now
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
         count, taken = len(self._waiting), b"".join(self._waiting)
         self._waiting.clear()
         self._bytes = 0

@@ -39,7 +39,7 @@ STEP_MS = 50
 NO_PROGRESS_S = 10.0
 TOPICS = tuple(topic for topic in topics.ALL if topic is not topics.PUBLIC)
 """What is on the public one is on the topic of its noun too."""
-_BODIES = {event.topic.name.rpartition(".")[2]: event.body for event in events.ALL}
+_BODIES = {event.topic.name.split(".")[1]: event.body for event in events.ALL}
 
 
 class Rebuilt(Exception):
@@ -190,7 +190,7 @@ class Tail:
                 ends = await self._go_to_ends(consumer, everything)
                 self._unsure = {noun_of(tp.topic) for tp in everything}
             else:
-                ends = dict[TopicPartition, int]()
+                ends = {}
                 await self._go_back(consumer, everything)
             reading = Reading(consumer, self._place)
             while True:
@@ -234,7 +234,7 @@ class Tail:
 
     async def _go_to_ends(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
+    ) -> dict[TopicPartition, int]:
         """One before them, since only a record tells its topic's epoch. The ends, where there is such a record."""
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         for tp, end in ends.items():
@@ -274,4 +274,4 @@ def epoch_of(record: RawRecord) -> int:
 @lru_cache(maxsize=64)
 def noun_of(topic: str) -> str:
     """`livinglab.assessment` → `assessment`."""
-    return topic.rpartition(".")[2]
+    return topic.split(".")[1]

@@ -65,10 +65,11 @@ class Place:
         for name, numbers in self._topics.items():
             text = name.encode()
             for number in (len(text), len(numbers), *numbers):
-                while number > 0x7F:
-                    whole.append(number & 0x7F | 0x80)
-                    number >>= 7
-                whole.append(number)
+                rest = number
+                while rest > 0x7F:
+                    whole.append(rest & 0x7F | 0x80)
+                    rest >>= 7
+                whole.append(rest)
             whole += text
         return bytes(whole)
 
