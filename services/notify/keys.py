@@ -47,7 +47,7 @@ class Keys:
         """Raises ValueError for what no replica of ours has sealed."""
         try:
             opened = self._seals.decrypt(sealed)
-        except InvalidToken as error:
+        except (InvalidToken, ValueError) as error:  # the latter: it is not even ASCII
             raise ValueError("this was not sealed by us") from error
         if not opened.startswith(PLACE):
             raise ValueError("this is no place of a stream")

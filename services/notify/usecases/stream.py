@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import time
 
@@ -91,7 +91,9 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
                 why = why or "too_far_behind"
             if missed and not why:
                 catching_up.enter_context(desk.streams.catching_up(at_most=desk.settings.stream_catch_ups_max))
-        yield _pieces(_Open(stream, desk, wanted.until, now), place if missed else None, why, catching_up)
+        pieces = _pieces(_Open(stream, desk, wanted.until, now), place if missed else None, why, catching_up)
+        async with aclosing(pieces):
+            yield pieces
 
 
 def _place_of(since: str | None, keys: Keys) -> Place | None:
@@ -125,12 +127,13 @@ async def _pieces(it: _Open, place: Place | None, why: str | None, catching_up: 
     yield format_sse_event(retry=random.randint(*RETRY_MS))  # noqa: S311 -- spreads load, keeps no secret
     if place and not why:
         try:
-            async for heard in it.desk.source.missed(place, it.begun):
-                if it.over():
-                    break
-                if it.stream.listener.wants(heard):
-                    it.desk.streams.sent.inc()
-                    yield heard.message(it.sealed(place))
+            async with aclosing(it.desk.source.missed(place, it.begun)) as missed:
+                async for heard in missed:
+                    if it.over():
+                        break
+                    if it.stream.listener.wants(heard):
+                        it.desk.streams.sent.inc()
+                        yield heard.message(it.sealed(place))
         except Rebuilt:
             why = "rebuilt"
         except KafkaDown:
