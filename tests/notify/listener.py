@@ -1,6 +1,7 @@
 """Somebody at a live stream, who reads it as browsers do (WHATWG HTML, section 9.2.6)."""
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,38 +27,44 @@ class Message:
 
 
 class Listener:
-    """Of one stream. `last` is what a browser would send as `Last-Event-ID`; `pings` counts comments."""
+    """Of one stream. `last`: the id of what was taken last, to be sent as `Last-Event-ID`. `pings` counts comments."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
         self._rest = b""
+        self._messages: deque[Message] = deque()
+        self._last = ""
         self.last = ""
         self.retry = 0
         self.pings = 0
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        async for piece in self._pieces:
-            self._rest += piece
-            *blocks, self._rest = self._rest.split(b"\n\n")
-            for block in blocks:
-                if message := self._read(block.decode()):
-                    yield message
-
     async def take(self, count: int) -> list[Message]:
-        """The next so many."""
+        """The next so many; fewer where it ends."""
         taken: list[Message] = []
-        async for message in self:
-            taken.append(message)
-            if len(taken) == count:
-                break
+        while len(taken) < count and (self._messages or await self._more()):
+            if self._messages:
+                taken.append(self._messages.popleft())
+                self.last = taken[-1].id
         return taken
 
     async def until_id(self) -> None:
         """Until it knows where it is."""
+        while not self._last and await self._more():
+            pass
+        self.last = self.last or self._last
+
+    async def until_silent(self, times: int) -> None:
+        """Until it was told so often that nothing happens; there it is then."""
+        while self.pings < times and await self._more():
+            pass
+        self.last = self._last
+
+    async def _more(self) -> bool:
         async for piece in self._pieces:
-            self._read(piece.decode().strip("\n"))
-            if self.last:
-                return
+            *blocks, self._rest = (self._rest + piece).split(b"\n\n")
+            self._messages += filter(None, [self._read(block.decode()) for block in blocks])
+            return True
+        return False
 
     def _read(self, block: str) -> Message | None:
         event, data = "message", list[str]()
@@ -70,11 +77,11 @@ class Listener:
                 case "data":
                     data.append(value)
                 case "id":
-                    self.last = value
+                    self._last = value
                 case "retry":
                     self.retry = int(value)
                 case "":
                     self.pings += 1
                 case _:
                     raise AssertionError(line)
-        return Message(event, self.last, json.loads("\n".join(data))) if data else None
+        return Message(event, self._last, json.loads("\n".join(data))) if data else None
