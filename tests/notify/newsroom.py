@@ -8,7 +8,6 @@ from time import time
 from typing import Any
 
 from chassis.ending import Ending
-from chassis.producer import KafkaDown
 from chassis.records import Fact
 from chassis.viewer import Viewer
 from contracts.topics import Topic
@@ -58,9 +57,11 @@ class Newsroom:
             ending = Ending()
             kept = keep_rights(streams, desk.rights, ending, every_s=settings.stream_rights_every_s)
             replica = Replica(desk, ending)
-            for task in (asyncio.create_task(replica.follow()), asyncio.create_task(kept)):
-                stack.push_async_callback(asyncio.gather, task, return_exceptions=True)
-                stack.callback(task.cancel)
+            keeping = asyncio.create_task(kept)
+            stack.push_async_callback(asyncio.gather, keeping, return_exceptions=True)
+            stack.callback(keeping.cancel)
+            replica.begin()
+            stack.push_async_callback(replica.stop)
             async with asyncio.timeout(WITHIN_S):
                 while streams.place is None:
                     await asyncio.sleep(0.01)
@@ -73,13 +74,17 @@ class Replica:
 
     desk: Desk
     ending: Ending
+    tail: asyncio.Task[None] | None = None
 
-    async def follow(self) -> None:
-        while True:
-            try:
-                await Tail(self.desk.source, self.desk.streams, self.desk.keys).run()
-            except KafkaDown:
-                await asyncio.sleep(0.1)
+    def begin(self) -> None:
+        """Follow the ends; again, where it was stopped."""
+        self.tail = asyncio.create_task(Tail(self.desk.source, self.desk.streams, self.desk.keys).run())
+
+    async def stop(self) -> None:
+        """As when Kafka went away: the streams stay open."""
+        assert self.tail is not None
+        self.tail.cancel()
+        await asyncio.gather(self.tail, return_exceptions=True)
 
     @asynccontextmanager
     async def listener(

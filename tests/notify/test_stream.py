@@ -297,6 +297,35 @@ async def test_a_rebuilt_topic_is_told_by_reset_live_and_on_resume(newsroom: New
                 assert [message.name for message in await listener.take(1)] == [str(fact.envelope.id)]
 
 
+async def test_a_tail_that_begins_again_misses_nothing(newsroom: Newsroom) -> None:
+    sent = facts(12)
+    async with newsroom.replica() as here, here.listener() as listener:
+        await newsroom.publish(*sent[:4])
+        heard = await listener.take(4)
+        await here.stop()
+        await newsroom.publish(*sent[4:])
+        here.begin()
+        heard += await listener.take(8)
+        assert [message.name for message in heard] == list(dict.fromkeys(message.name for message in heard))
+        assert {message.name for message in heard} == names(sent)
+        assert in_order(heard)
+
+
+async def test_offsets_that_are_not_there_any_more_are_told_by_reset(newsroom: Newsroom) -> None:
+    async with newsroom.replica() as here, here.listener() as listener:
+        await newsroom.publish(*facts(3))
+        await listener.take(3)
+        await here.stop()
+        kept = here.desk.streams.place
+        assert kept is not None
+        kept.move("assessment", 0, next=1_000)  # beyond the end, as after a rebuild that has less so far
+        here.begin()
+        assert [message.event for message in await listener.take(1)] == ["reset"]
+        fact = state(REGIONS[0], 9)
+        await newsroom.publish(fact)
+        assert [message.name for message in await listener.take(1)] == [str(fact.envelope.id)]
+
+
 async def test_garbage_is_passed_over(newsroom: Newsroom) -> None:
     fact = state(REGIONS[0], 1)
     async with newsroom.replica() as here:

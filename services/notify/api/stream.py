@@ -71,6 +71,7 @@ async def _pieces(
     last_event_id: Annotated[
         str | None,
         Header(
+            alias="Last-Event-ID",
             max_length=4_096,
             description="The last `id` received: go on behind it, on whichever replica. Without: from now on.",
         ),
