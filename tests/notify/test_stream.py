@@ -216,9 +216,7 @@ async def test_a_slow_reader_is_cut_off_and_others_are_not(newsroom: Newsroom) -
             assert {message.name for message in await slow.take(len(sent))} == names(sent)
 
 
-async def test_a_reader_who_takes_nothing_at_all_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.notify.api.stream.TAKEN_WITHIN_S", 0.05)
-
+async def test_a_reader_who_takes_nothing_at_all_is_left() -> None:
     async def pieces() -> AsyncGenerator[bytes]:
         yield b": x\n\n"
 
@@ -228,7 +226,7 @@ async def test_a_reader_who_takes_nothing_at_all_is_left(monkeypatch: pytest.Mon
     async def nothing_more() -> Any:
         await asyncio.Event().wait()
 
-    await EventStream(pieces())({"type": "http"}, nothing_more, stuck)
+    await EventStream(pieces(), taken_within_s=0.05)({"type": "http"}, nothing_more, stuck)
 
 
 async def test_catch_ups_are_bounded_in_number_and_length(newsroom: Newsroom) -> None:

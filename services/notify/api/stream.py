@@ -32,11 +32,16 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
+    def __init__(self, pieces: AsyncIterator[bytes], *, taken_within_s: float = TAKEN_WITHIN_S) -> None:
+        # Neither kept by caches nor gathered by proxies (nginx).
+        super().__init__(pieces, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._taken_within_s = taken_within_s
+
     async def stream_response(self, send: Send) -> None:
         """As the base class does, but each piece in time."""
 
         async def within(message: Message) -> None:
-            async with asyncio.timeout(TAKEN_WITHIN_S):
+            async with asyncio.timeout(self._taken_within_s):
                 await send(message)
 
         try:
@@ -101,4 +106,4 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 @router.get("/stream", response_class=EventStream, responses=DESCRIBED | problems(400, 401, 422, 429, 503))
 async def stream(pieces: Annotated[AsyncIterator[bytes], Depends(_pieces)]) -> EventStream:
     """Events as they happen, those that your organization may be told of, until your token expires."""
-    return EventStream(pieces, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    return EventStream(pieces)

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import time
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -24,6 +24,7 @@ from services.notify.streams import Listener, Stream, Streams, ended, reset
 from services.notify.tail import Rebuilt, Source
 from services.notify.usecases.subscribe import check_wanted
 
+FIELDS = ("type", "region", "group")
 RETRY_MS = (3_000, 5_000)
 """How long a client waits before it comes again: chance spreads those that were cut off together."""
 
@@ -57,7 +58,6 @@ class Wanted:
     regions: Sequence[str] = ()
     groups: Sequence[str] = ()
     since: str | None = None
-    fields: tuple[str, str, str] = field(default=("type", "region", "group"), init=False)
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
     Raises InvalidLastEventId, Busy, TooManyStreams, and what `check_wanted` does.
     """
     types = wanted.types or (EVERYTHING,)
-    check_wanted(types, wanted.regions, wanted.groups, directory=desk.source.directory, fields=wanted.fields)
+    check_wanted(types, wanted.regions, wanted.groups, directory=desk.source.directory, fields=FIELDS)
     place = _place_of(wanted.since, desk.keys)
     organization = wanted.viewer.organization or ""
     listener = Listener(
@@ -78,8 +78,7 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
         given=(await desk.rights.many([organization]))[organization],
         own=right_of(wanted.viewer),
     )
-    with ExitStack() as whole, ExitStack() as catching_up:
-        stream = whole.enter_context(desk.streams.opened(listener, desk.settings))
+    with desk.streams.opened(listener, desk.settings) as stream, ExitStack() as catching_up:
         now = desk.streams.place
         assert now is not None  # else it was refused
         now = now.copy()  # what comes later waits in the stream
