@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,10 +68,12 @@ def opens(http: httpx.AsyncClient, living_lab: system.System) -> Opens:
     ) -> AsyncGenerator[Listener]:
         address = f"{where or living_lab.services['notify']}/notify/v1/stream"
         headers = {**who, **({"Last-Event-ID": since} if since else {})}
-        async with (
-            asyncio.timeout(WITHIN_S),
-            http.stream("GET", address, params=asked, headers=headers) as answer,
-        ):
+        async with asyncio.timeout(WITHIN_S), AsyncExitStack() as stack:
+            while True:
+                answer = await stack.enter_async_context(http.stream("GET", address, params=asked, headers=headers))
+                if answer.status_code != 503:
+                    break
+                await asyncio.sleep(0.2)  # a replica is ready before it has found where its topics end
             assert answer.status_code == 200, await answer.aread()
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert answer.headers["cache-control"] == "no-store"
