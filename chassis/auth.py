@@ -221,7 +221,7 @@ class Tokens:
             sub={"essential": True},
         )
 
-    async def claims(self, token: str) -> TokenClaims:
+    async def claims(self, token: str) -> "ActorClaims":
         """What a good token says. Raises TokenExpired, TokenInvalid, or IssuerUnavailable (then nobody can tell)."""
         if len(token) > TOKEN_MAX_CHARS or not token.isascii():
             raise TokenInvalid("It is too long or not ASCII", "Terlalu panjang atau bukan ASCII")
@@ -234,7 +234,7 @@ class Tokens:
         try:
             claims = jwt.decode(token, key, registry=HEADERS).claims
             self._claims.validate(claims)
-            return _ActorClaims.model_validate(claims)
+            return ActorClaims.model_validate(claims)
         except ExpiredTokenError as error:
             raise TokenExpired from error
         except ClaimError as error:
@@ -249,8 +249,12 @@ class Tokens:
         await self._keys.close()
 
 
-class _ActorClaims(TokenClaims):
+class ActorClaims(TokenClaims):
+    """And what the JWT itself says that matters after it was checked."""
+
     sub: str = Field(pattern=SUBJECT)
+    exp: float
+    """Seconds since 1970."""
 
 
 def _header(token: str) -> _Header:
@@ -297,7 +301,9 @@ async def _authenticate(request: Request) -> Viewer | None:
         raise TokenInvalid("There are two `Authorization` headers", "Ada dua header `Authorization`")
     tokens: Tokens = request.app.state.tokens
     directory: Directory = request.app.state.directory
-    return viewer_of(await tokens.claims(bearer[0]), directory)
+    claims = await tokens.claims(bearer[0])
+    request.scope["state"]["believed_until"] = claims.exp + LEEWAY_S
+    return viewer_of(claims, directory)
 
 
 async def actor_in(request: Request) -> str | None:
@@ -319,12 +325,19 @@ async def _current(request: Request, _documented: Annotated[object, Security(_BE
     return viewer
 
 
+async def _believed_until(request: Request, _viewer: Annotated[Viewer, Depends(_current)]) -> float:
+    return request.scope["state"]["believed_until"]
+
+
 async def _any(request: Request) -> Viewer:
     return await viewer_in(request) or PUBLIC_VIEWER
 
 
 CurrentViewer = Annotated[Viewer, Depends(_current)]
 """For protected operations: 401 without a good token."""
+
+BelievedUntil = Annotated[float, Depends(_believed_until)]
+"""When the request's token is good no more, in seconds since 1970: for answers that last longer than that."""
 
 AnyViewer = Annotated[Viewer, Depends(_any)]
 """For public operations: PUBLIC_VIEWER without a token; a bad token is 401 all the same, never quietly less."""

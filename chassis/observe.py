@@ -12,6 +12,7 @@ from chassis.telemetry import Telemetry, remote
 log = structlog.stdlib.get_logger()
 
 UNWATCHED = frozenset({"/livez", "/readyz"})
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -32,11 +33,14 @@ class Observe:
         method: str = scope["method"] if scope["method"] in METHODS else "_OTHER"
         status = 500
         began = perf_counter()
+        answered: float | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if EVENT_STREAM in message["headers"]:  # it lasts as long as its reader likes: that is not slowness
+                    answered = perf_counter()
             await send(message)
 
         with self._telemetry.tracer.start_as_current_span(
@@ -51,7 +55,7 @@ class Observe:
                 raise
             finally:
                 route = route_of(scope)
-                seconds = perf_counter() - began
+                seconds = (answered or perf_counter()) - began
                 span.update_name(f"{method} {route}")
                 span.set_attributes(
                     {"http.request.method": method, "http.route": route, "http.response.status_code": status}

@@ -20,6 +20,7 @@ from chassis.auth import Tokens, actor_in
 from chassis.catchup import CatchUp
 from chassis.consumer import Reactions, start_broker, stop_broker
 from chassis.deadletters import DeadLetters
+from chassis.ending import Ending, told_by_signals
 from chassis.epochs import Epochs
 from chassis.intake import Intake, Toolbox
 from chassis.observe import Observe
@@ -94,13 +95,15 @@ def service(
     reactions: Reactions | None = None,
     at_start: Sequence[Work] = (),
     beside: Sequence[Work] = (),
+    in_front: Sequence[Work] = (),
     tables: Mapping[str, int] | None = None,
     examples: Path | None = None,
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
-    at_start: done once, before traffic. beside: runs for ever in workers, begun again after a dependency was down. Both
-    get the stores by their types. tables: paths that also take CSV → how many bytes.
+    at_start: done once, before traffic. beside: runs for ever in workers; in_front: where HTTP is served. Both are
+    begun again after a dependency was down, all get the stores by their types. tables: paths that also take CSV → how
+    many bytes.
     examples: a file with one of each operation (`chassis.openapi`).
     """
     telemetry.configure_logs(settings, service=name)
@@ -124,7 +127,9 @@ def service(
                 Directory: directory,
                 DeadLetters: letters,
                 telemetry.Telemetry: watch,
+                Ending: (ending := Ending()),
             }
+            stack.enter_context(told_by_signals(ending))
             made = [store(parts) for store in stores]
             resources.update({type(store): store for store in made})
             await _prepare([letters, *parts.outboxes, *made], at_start, resources)
@@ -156,6 +161,8 @@ def service(
                 tasks += [_count_letters(letters, watch.metrics)]
             if consumes:
                 tasks += [_lasting(work, resources) for work in beside]
+            if serves:
+                tasks += [_lasting(work, resources) for work in in_front]
             stack.push_async_callback(_cancel, [_supervised(task, app.state.health) for task in tasks])
             if intakes:
                 starting = _supervised(consumers.start(), app.state.health)
@@ -195,7 +202,15 @@ def service(
         CORSMiddleware,
         allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
         allow_methods=["GET", "POST", "PUT", "PATCH"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "traceparent"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "Last-Event-ID",
+            "traceparent",
+        ],
         expose_headers=["Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After"],
         max_age=CORS_MAX_AGE_S,
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from chassis.ending import Ending
 from chassis.service import Resources, service
 from chassis.settings import Settings
 from chassis.telemetry import Telemetry
@@ -20,7 +21,9 @@ from services.notify.store.log import Log
 from services.notify.store.replays import Replays
 from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions
-from services.notify.usecases import replay
+from services.notify.streams import Streams
+from services.notify.tail import Source, Tail
+from services.notify.usecases import replay, stream
 from services.notify.usecases.deliver import Stores
 from services.notify.usecases.dispatch import Dispatcher
 
@@ -32,10 +35,11 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         name="notify",
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
-        stores=[Deliveries, Endpoints, Events, Lanes, Log, Replays, Rights, Subscriptions],
+        stores=[Deliveries, Endpoints, Events, Lanes, Log, Replays, Rights, Streams, Subscriptions],
         reactions=consumers.reactions,
         at_start=[check_keys],
         beside=[send_webhooks, carry_replays],
+        in_front=[follow, keep_rights],
     )
 
 
@@ -54,6 +58,19 @@ async def send_webhooks(resources: Resources) -> None:
 async def carry_replays(resources: Resources) -> None:
     """What was asked for again becomes deliveries."""
     await replay.carry_replays(resources[Replays], _stores(resources), resources[Directory])
+
+
+async def follow(resources: Resources) -> None:
+    """What happens is told on the live streams."""
+    settings: NotifySettings = resources[Settings]
+    await Tail(Source(settings, resources[Directory]), resources[Streams], Keys(settings)).run()
+
+
+async def keep_rights(resources: Resources) -> None:
+    """The live streams tell nobody what they may not be told any more."""
+    settings: NotifySettings = resources[Settings]
+    every_s = settings.stream_rights_every_s
+    await stream.keep_rights(resources[Streams], resources[Rights], resources[Ending], every_s=every_s)
 
 
 def _stores(resources: Resources) -> Stores:

@@ -10,6 +10,8 @@ from services.notify.domain.signature import public_form
 from services.notify.settings import NotifySettings
 
 REMEMBERED = 10_000
+PLACE = b"place:"
+"""Keeps what one purpose sealed from being opened for another."""
 
 
 class Keys:
@@ -36,6 +38,20 @@ class Keys:
     def seal(self, secret: str) -> str:
         """For keeping."""
         return self._seals.encrypt(secret.encode()).decode()
+
+    def seal_place(self, place: bytes) -> str:
+        """Where a stream is, for its reader, to whom it must not tell how much there is that they may not see."""
+        return self._seals.encrypt(PLACE + place).decode()
+
+    def open_place(self, sealed: str) -> bytes:
+        """Raises ValueError for what no replica of ours has sealed."""
+        try:
+            opened = self._seals.decrypt(sealed)
+        except (InvalidToken, ValueError) as error:  # the latter: it is not even ASCII
+            raise ValueError("this was not sealed by us") from error
+        if not opened.startswith(PLACE):
+            raise ValueError("this is no place of a stream")
+        return opened[len(PLACE) :]
 
     def _open(self, sealed: str) -> str:
         """What was sealed. Raises ValueError where none of the keys fits: a key was dropped too early."""

@@ -35,5 +35,19 @@ class NotifySettings(Settings):
     """Requests in flight to one endpoint."""
     webhook_in_flight_max: Annotated[int, Field(ge=1, le=4_096)] = 256
     """Requests in flight from one process."""
+    streams_max: Annotated[int, Field(ge=1)] = 1_000
+    """Live streams open in one process; more are refused (503)."""
+    streams_per_organization_max: Annotated[int, Field(ge=1)] = 20
+    """Of them, of one organization; more are refused (429)."""
+    stream_catch_ups_max: Annotated[int, Field(ge=1)] = 8
+    """Streams that read what they missed, at once; more are refused (503)."""
+    stream_catch_up_records_max: Annotated[int, Field(ge=0)] = 20_000
+    """A stream that missed more records is told to begin anew (`reset`). About a second of CPU."""
+    stream_buffer_bytes: Annotated[int, Field(ge=1)] = 4 * 1_048_576
+    """Waiting to be sent to one stream; one that lets more gather is ended. Streams share what waits for several."""
+    stream_heartbeat_s: Annotated[float, Field(gt=0)] = 15.0
+    """A stream with nothing to tell says so, this often. Shorter than what proxies wait."""
+    stream_rights_every_s: Annotated[float, Field(gt=0)] = 5.0
+    """How often rights are read again. A right that changed ends its organization's streams within so long."""
     retention_days: Annotated[int, Field(ge=6, le=365)] = 30
     """Events, deliveries and attempts are kept for so long: longer than the last retry."""

@@ -132,9 +132,21 @@ def _lane(delivery: Document) -> Document:
     return {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
 
 
-def _event(fact: Fact[Any], directory: Directory, *, days: int) -> Document:
+def about_of(fact: Fact[Any], directory: Directory) -> About:
+    """What decides who may be told of it."""
     envelope, body = fact.envelope, fact.body
     own = isinstance(body, SubscriptionDisabled | DeliveryExhausted)
+    return About(
+        visibility=envelope.visibility,
+        within=directory.containing(envelope.region) if envelope.region else frozenset(),
+        assessors=getattr(body, "assessors", ()),
+        owner=body.organization if own else None,
+        subscription=body.subscription if own else None,
+    )
+
+
+def _event(fact: Fact[Any], directory: Directory, *, days: int) -> Document:
+    envelope, body, about = fact.envelope, fact.body, about_of(fact, directory)
     return {
         # With the noun: an instrument and a cycle may have one name.
         "_id": f"{short(envelope.type).partition('.')[0]}/{body.aggregate}/{envelope.revision}/{envelope.rule}",
@@ -145,11 +157,11 @@ def _event(fact: Fact[Any], directory: Directory, *, days: int) -> Document:
         "revision": envelope.revision,
         "rule": envelope.rule,
         "region": envelope.region,
-        "within": sorted(directory.containing(envelope.region)) if envelope.region else [],
-        "visibility": envelope.visibility.value,
-        "assessors": list(getattr(body, "assessors", ())),
-        "owner": body.organization if own else None,
-        "about_subscription": body.subscription if own else None,
+        "within": sorted(about.within),
+        "visibility": about.visibility.value,
+        "assessors": list(about.assessors),
+        "owner": about.owner,
+        "about_subscription": about.subscription,
         "time": envelope.time,
         "traceparent": fact.traceparent,
         "body": structured(envelope, fact.value),

@@ -126,24 +126,36 @@ def check_owns(subscription: Subscription, viewer: Viewer) -> None:
         raise Forbidden
 
 
-def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str:
-    """The address as it will be called. Raises UnknownType, UnknownRegion, NoSuchGroup, UnsafeAddress."""
+def check_wanted(
+    types: Sequence[str],
+    regions: Sequence[str],
+    groups: Sequence[str],
+    *,
+    directory: Directory,
+    fields: tuple[str, str, str] = ("types", "regions", "groups"),
+) -> None:
+    """Whether anything can ever match. Raises UnknownType, UnknownRegion, NoSuchGroup, each naming its field."""
     known = known_patterns()
-    for wanted in asked.types:
+    for wanted in types:
         if wanted not in known:
             raise UnknownType(
                 f"Those there are: {', '.join(sorted(known))}.",
                 f"Yang ada: {', '.join(sorted(known))}.",
-                field="types",
+                field=fields[0],
             )
-    for code in asked.regions:
+    for code in regions:
         if directory.find(code) is None:
-            raise UnknownRegion(field="regions")
-    for name in asked.groups:
+            raise UnknownRegion(field=fields[1])
+    for name in groups:
         try:
             directory.group(name)
         except UnknownGroup as error:
-            raise NoSuchGroup(field="groups") from error
+            raise NoSuchGroup(field=fields[2]) from error
+
+
+def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str:
+    """The address as it will be called. Raises UnsafeAddress, and what `check_wanted` does."""
+    check_wanted(asked.types, asked.regions, asked.groups, directory=directory)
     ports = frozenset(int(port) for port in settings.webhook_ports.split(","))
     return check_url(asked.url, ports=ports, lab=settings.webhook_lab)
 
