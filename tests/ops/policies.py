@@ -10,7 +10,6 @@ from services.notify.settings import NotifySettings
 
 Manifest = dict[str, Any]
 Policy = Callable[[list[Manifest]], list[str]]
-
 INGRESS_NAMESPACE = {"kubernetes.io/metadata.name": "ingress"}
 ONE_SHOT = {"topics", "mongodb-initiate"}  # containers of compose that do one thing and end
 EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
