@@ -17,3 +17,11 @@ class UnknownCycle(Problem):
     status, code, title = 422, "unknown_cycle", "There is no such cycle"
     detail = "GET /assessment/v1/cycles lists those there are."
     detail_id = "GET /assessment/v1/cycles memuat daftarnya."
+
+
+class InvalidCursor(Problem):
+    """A cursor that no page gave."""
+
+    status, code, title = 400, "invalid_cursor", "This is not a cursor of ours"
+    detail = "Leave `cursor` out to begin, then send `next` exactly as you received it."
+    detail_id = "Kosongkan `cursor` untuk mulai, lalu kirim `next` persis seperti diterima."

@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, told
 from chassis.openapi import links, routes
-from chassis.problem import Problem
 from chassis.problems import problems
+from chassis.references import InvalidCursor
 from chassis.store import Document
 from services.notify.api.parameters import LogStore, SubscriptionId, SubscriptionStore
 from services.notify.store.log import STATISTICS_OF, Wanted
@@ -22,14 +22,6 @@ router = routes("notify")
 
 DeliveryStatus = Literal["pending", "delivered", "exhausted", "withheld"]
 _CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(max_length=40)]])
-
-
-class InvalidCursor(Problem):
-    """A cursor that no page gave."""
-
-    status, code, title = 400, "invalid_cursor", "This is not a cursor of ours"
-    detail = "Leave `cursor` out to begin, then send `next` exactly as you received it."
-    detail_id = "Kosongkan `cursor` untuk mulai, lalu kirim `next` persis seperti diterima."
 
 
 class AttemptOut(BaseModel):

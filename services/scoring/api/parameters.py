@@ -7,7 +7,7 @@ import orjson
 from fastapi import Path, Query
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from chassis.problem import Problem
+from chassis.references import InvalidCursor
 from chassis.service import provided
 from contracts.assessment import CycleId
 from contracts.regions import Directory
@@ -42,14 +42,6 @@ _CURSOR = TypeAdapter(
     config=ConfigDict(strict=True),
 )
 """The fields of Place, as JSON."""
-
-
-class InvalidCursor(Problem):
-    """A cursor that no page gave."""
-
-    status, code, title = 400, "invalid_cursor", "This is not a cursor of ours"
-    detail = "Leave `cursor` out to begin, then send `next` exactly as you received it."
-    detail_id = "Kosongkan `cursor` untuk mulai, lalu kirim `next` persis seperti diterima."
 
 
 def cursor_of(place: Place) -> str:
