@@ -16,9 +16,11 @@ help: ## List the tasks
 setup: .venv/ready ## Install everything pinned into .venv (uv too, where it is missing)
 
 # uv first, into the environment itself: nothing outside the folder is touched but package caches.
-.venv/ready: pyproject.toml requirements.lock
+$(UV):
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+
+.venv/ready: pyproject.toml requirements.lock | $(UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -c requirements.lock -r pyproject.toml --all-extras
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -66,5 +68,5 @@ fmt: setup ## Format, and generate what is generated
 	$(BIN)/python -m contracts
 	$(BIN)/python -m lab.openapi
 
-lock: setup ## Choose versions anew (releases at least a week old)
+lock: $(UV) ## Choose versions anew (releases at least a week old)
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --all-extras pyproject.toml -o requirements.lock

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -104,7 +104,7 @@ class StrictJson:
 
     A body is judged wherever there is one, whatever the method. Without a body a request passes as it is.
     `tables`: paths that also take CSV → how many bytes. What is longer arrives cut off after one byte more, so that the
-    operation can say in which line it ends.
+    operation can say in which line it ends. `forms`: paths whose body, whatever it is, is read and dropped.
     """
 
     def __init__(
@@ -115,12 +115,14 @@ class StrictJson:
         max_depth: int = 12,
         receive_timeout_s: float = RECEIVE_TIMEOUT_S,
         tables: Mapping[str, int] | None = None,
+        forms: Collection[str] = (),
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._receive_timeout_s = receive_timeout_s
         self._tables = tables or {}
+        self._forms = frozenset(forms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge the body, then pass it on."""
@@ -136,6 +138,8 @@ class StrictJson:
                 body = await _cut_off(headers, receive, table_max + 1)
             if body is None:
                 return  # the client left; there is nobody to answer
+            if scope["path"] in self._forms:
+                body = b""
             if body and table_max is None:
                 check_media_type(headers, table=scope["path"] in self._tables)
                 check_json(body, max_depth=self._max_depth)

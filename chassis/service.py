@@ -97,13 +97,14 @@ def service(
     beside: Sequence[Work] = (),
     in_front: Sequence[Work] = (),
     tables: Mapping[str, int] | None = None,
+    forms: Sequence[str] = (),
     examples: Path | None = None,
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
     at_start: done once, before traffic. beside: runs for ever in workers; in_front: where HTTP is served. Both are
     begun again after a dependency was down, all get the stores by their types. tables: paths that also take CSV → how
-    many bytes.
+    many bytes. forms: paths that browsers and mail programs post to, whose body nobody reads.
     examples: a file with one of each operation (`chassis.openapi`).
     """
     telemetry.configure_logs(settings, service=name)
@@ -195,7 +196,11 @@ def service(
         # Not `include_router`: since 0.137 FastAPI walks a tree of them at each request, 0.3 ms of it.
         app.router.routes.extend(route for router in routers for route in router.routes)
     app.add_middleware(
-        body.StrictJson, max_bytes=settings.body_max_bytes, max_depth=settings.body_max_depth, tables=tables
+        body.StrictJson,
+        max_bytes=settings.body_max_bytes,
+        max_depth=settings.body_max_depth,
+        tables=tables,
+        forms=forms,
     )
     app.add_middleware(ratelimit.RateLimit, per_minute=settings.rate_limit_per_minute, actor_in=actor_in)
     app.add_middleware(

@@ -11,11 +11,14 @@ from chassis.telemetry import Telemetry
 from contracts.regions import Directory
 from services.notify import api, consumers
 from services.notify.keys import Keys
+from services.notify.letters import CONFIRMATIONS, UNSUBSCRIPTIONS, Letters
+from services.notify.post import Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import Deliveries
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events
+from services.notify.store.inbox import Inbox
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log
 from services.notify.store.replays import Replays
@@ -24,6 +27,7 @@ from services.notify.store.subscriptions import Subscriptions
 from services.notify.streams import Streams
 from services.notify.tail import Source, Tail
 from services.notify.usecases import replay, stream
+from services.notify.usecases.attempt import Attempts
 from services.notify.usecases.deliver import Stores
 from services.notify.usecases.dispatch import Dispatcher
 
@@ -35,11 +39,12 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         name="notify",
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
-        stores=[Deliveries, Endpoints, Events, Lanes, Log, Replays, Rights, Streams, Subscriptions],
+        stores=[Deliveries, Endpoints, Events, Inbox, Lanes, Log, Replays, Rights, Streams, Subscriptions],
         reactions=consumers.reactions,
         at_start=[check_keys],
-        beside=[send_webhooks, carry_replays],
+        beside=[send, carry_replays],
         in_front=[follow, keep_rights],
+        forms=[CONFIRMATIONS, UNSUBSCRIPTIONS],
     )
 
 
@@ -48,16 +53,21 @@ async def check_keys(resources: Resources) -> None:
     Keys(resources[Settings])
 
 
-async def send_webhooks(resources: Resources) -> None:
+async def send(resources: Resources) -> None:
     """What is due is sent, and tried again."""
     settings: NotifySettings = resources[Settings]
-    async with Sender(Keys(settings), settings, resources[Telemetry]) as sender:
-        await Dispatcher(_stores(resources), resources[Endpoints], sender, settings, resources[Directory]).run()
+    keys, stores, directory = Keys(settings), _stores(resources), resources[Directory]
+    post = Post(Letters(settings, keys, directory), settings)
+    async with Sender(keys, settings, resources[Telemetry]) as sender:
+        attempts = Attempts(stores, resources[Endpoints], sender, post, settings, directory)
+        await Dispatcher(stores, attempts, settings).run()
 
 
 async def carry_replays(resources: Resources) -> None:
     """What was asked for again becomes deliveries."""
-    await replay.carry_replays(resources[Replays], _stores(resources), resources[Directory])
+    settings: NotifySettings = resources[Settings]
+    every_s = settings.email_digest_every_s
+    await replay.carry_replays(resources[Replays], _stores(resources), resources[Directory], digest_every_s=every_s)
 
 
 async def follow(resources: Resources) -> None:

@@ -1,6 +1,7 @@
 """The keys of the service: what signs webhooks, and what seals subscribers' secrets at rest."""
 
 from base64 import b64decode
+from enum import StrEnum
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -10,8 +11,17 @@ from services.notify.domain.signature import public_form
 from services.notify.settings import NotifySettings
 
 REMEMBERED = 10_000
-PLACE = b"place:"
-"""Keeps what one purpose sealed from being opened for another."""
+
+
+class Purpose(StrEnum):
+    """What one purpose sealed is not opened for another."""
+
+    PLACE = "place"
+    """Of a stream, for its reader, to whom it must not tell how much there is that they may not see."""
+    CONFIRM = "confirm"
+    """A link that says yes to e-mails."""
+    UNSUBSCRIBE = "unsubscribe"
+    """A link that ends them."""
 
 
 class Keys:
@@ -23,10 +33,19 @@ class Keys:
                 "set WEBHOOK_SIGNING_KEY (openssl rand -base64 32) and WEBHOOK_SEALING_KEYS (the same, piped through "
                 "tr '+/' '-_'), and keep them: without them no subscriber's secret can be read again"
             )
-        seed = b64decode(settings.webhook_signing_key.get_secret_value(), validate=True)
-        self.signing = Ed25519PrivateKey.from_private_bytes(seed)
+        try:
+            seed = b64decode(settings.webhook_signing_key.get_secret_value(), validate=True)
+            self.signing = Ed25519PrivateKey.from_private_bytes(seed)
+        except ValueError as error:
+            raise ValueError("WEBHOOK_SIGNING_KEY is not the base64 of 32 bytes (openssl rand -base64 32)") from error
         sealing = [key.strip() for key in settings.webhook_sealing_keys.get_secret_value().split(",")]
-        self._seals = MultiFernet([Fernet(key) for key in sealing])
+        try:
+            self._seals = MultiFernet([Fernet(key) for key in sealing])
+        except ValueError as error:
+            raise ValueError(
+                "WEBHOOK_SEALING_KEYS are not the URL-safe base64 of 32 bytes each (openssl rand -base64 32 | tr '+/' "
+                "'-_'), separated by commas"
+            ) from error
         # Opened in memory only, where a process that signs thousands a second needs them.
         self.open = lru_cache(REMEMBERED)(self._open)
 
@@ -39,19 +58,20 @@ class Keys:
         """For keeping."""
         return self._seals.encrypt(secret.encode()).decode()
 
-    def seal_place(self, place: bytes) -> str:
-        """Where a stream is, for its reader, to whom it must not tell how much there is that they may not see."""
-        return self._seals.encrypt(PLACE + place).decode()
+    def seal_for(self, purpose: Purpose, what: bytes) -> str:
+        """For somebody outside, who brings it back unread and unchanged."""
+        return self._seals.encrypt(f"{purpose.value}:".encode() + what).decode()
 
-    def open_place(self, sealed: str) -> bytes:
-        """Raises ValueError for what no replica of ours has sealed."""
+    def open_for(self, purpose: Purpose, sealed: str, *, within_s: int | None = None) -> bytes:
+        """What was sealed for this purpose, `within_s` seconds ago at most. Raises ValueError for anything else."""
         try:
-            opened = self._seals.decrypt(sealed)
+            opened = self._seals.decrypt(sealed, ttl=within_s)
         except (InvalidToken, ValueError) as error:  # the latter: it is not even ASCII
-            raise ValueError("this was not sealed by us") from error
-        if not opened.startswith(PLACE):
-            raise ValueError("this is no place of a stream")
-        return opened[len(PLACE) :]
+            raise ValueError("this was not sealed by us, or too long ago") from error
+        before, found, what = opened.partition(b":")
+        if not found or before != purpose.value.encode():
+            raise ValueError(f"this was not sealed for {purpose.value}")
+        return what
 
     def _open(self, sealed: str) -> str:
         """What was sealed. Raises ValueError where none of the keys fits: a key was dropped too early."""

@@ -75,11 +75,13 @@ class Sender:
     ) -> Answer:
         if traceparent:
             headers["traceparent"] = traceparent
+        assert subscription.url is not None
         return await self._http.post(subscription.url, body=body, headers=headers, allowed=subscription.networks)
 
     async def prove(self, subscription: Subscription) -> Proof:
         """The handshake of CloudEvents' web hooks (HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4)."""
         asked = {"WebHook-Request-Origin": self._origin, "WebHook-Request-Rate": RATE_ASKED}
+        assert subscription.url is not None
         answer = await self._http.options(subscription.url, headers=asked, allowed=subscription.networks)
         if answer.status is None:
             return Proof(answer.failure, None)

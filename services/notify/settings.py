@@ -1,12 +1,12 @@
 """What notify reads beyond the chassis' settings. Each value is documented once, here."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
 from chassis.settings import Settings
 from services.notify.domain.endpoint import FIRST_PAUSE_S
-from services.notify.domain.schedule import SCHEDULE_S
+from services.notify.domain.schedule import DIGEST_EVERY_S, SCHEDULE_S
 
 
 class NotifySettings(Settings):
@@ -35,6 +35,23 @@ class NotifySettings(Settings):
     """Requests in flight to one endpoint."""
     webhook_in_flight_max: Annotated[int, Field(ge=1, le=4_096)] = 256
     """Requests in flight from one process."""
+    smtp_host: str | None = None
+    """The mail server that takes our e-mails. Without it nobody can subscribe by e-mail."""
+    smtp_port: Annotated[int, Field(ge=1, le=65_535)] = 587
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` for a server on this very machine alone."""
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
+    """A letter that takes longer to hand over has failed for now."""
+    smtp_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    """Letters handed over at once by one process."""
+    email_from: Annotated[str, Field(min_length=3, max_length=320)] = "Living Lab <kabar@livinglab.id>"
+    """Whom e-mails are from; its domain is that of their Message-ID."""
+    email_digest_every_s: Annotated[float, Field(gt=0)] = DIGEST_EVERY_S
+    """Between two digests. Tests run it with seconds for a day."""
+    public_address: Annotated[str, Field(pattern=r"^https?://[^/?#]+$")] = "http://localhost:8080"
+    """Where people reach this service: what links in e-mails begin with."""
     streams_max: Annotated[int, Field(ge=1)] = 1_000
     """Live streams open in one process; more are refused (503)."""
     streams_per_organization_max: Annotated[int, Field(ge=1)] = 20

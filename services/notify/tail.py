@@ -24,7 +24,7 @@ from contracts.topics import Topic
 from services.notify.domain.event import structured
 from services.notify.domain.matching import event_tokens
 from services.notify.domain.place import Place
-from services.notify.keys import Keys
+from services.notify.keys import Keys, Purpose
 from services.notify.streams import Heard, Streams
 from services.notify.usecases.deliver import about_of
 
@@ -222,7 +222,7 @@ class Tail:
             # Nothing is awaited between the two: whoever opens a stream now has either passed the record or hears it.
             self._place.move(noun, record.partition, next=record.offset + 1)
             if heard and (listening := self._streams.listening(heard)):
-                message = heard.message(self._keys.seal_place(self._place.encoded()))
+                message = heard.message(self._keys.seal_for(Purpose.PLACE, self._place.encoded()))
                 for stream in listening:
                     stream.put(message)
                 told += len(listening)
@@ -262,7 +262,7 @@ class Tail:
             self._place.begin(noun, epoch=epoch or self._place.epoch(noun))
         self._unsure.update(epochs)
         await self._go_to_ends(consumer, self._source.partitions(epochs))
-        self._streams.reset("rebuilt", self._keys.seal_place(self._place.encoded()))
+        self._streams.reset("rebuilt", self._keys.seal_for(Purpose.PLACE, self._place.encoded()))
 
 
 def epoch_of(record: RawRecord) -> int:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.notify.domain.right import Kind, Right
-from services.notify.domain.subscription import Secret, Status, Subscription
+from services.notify.domain.subscription import Channel, Secret, Status, Subscription
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -17,6 +17,7 @@ def subscription(**changes: Any) -> Subscription:
         "by": "someone",
         "right": Right(Kind.NATIONAL),
         "name": "Made",
+        "channel": Channel.WEBHOOK,
         "url": "https://example.go.id/kabar",
         "types": ("*",),
         "regions": (),

@@ -51,9 +51,8 @@ class Newsroom:
         async with AsyncExitStack() as stack:
             office = await Office.furnish(self.office.parts.database, self.office.settings)
             streams = Streams(office.parts)
-            desk = Desk(
-                streams, Source(settings, DIRECTORY, self.topics), self.office.keys, office.stores.rights, settings
-            )
+            stores, source = office.stores, Source(settings, DIRECTORY, self.topics)
+            desk = Desk(streams, source, self.office.keys, stores.rights, stores.subscriptions, settings)
             ending = Ending()
             kept = keep_rights(streams, desk.rights, ending, every_s=settings.stream_rights_every_s)
             replica = Replica(desk, ending)

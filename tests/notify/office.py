@@ -33,16 +33,21 @@ from services.notify.domain.right import Kind, Right
 from services.notify.domain.signature import new_secret
 from services.notify.domain.subscription import Secret, Subscription
 from services.notify.keys import Keys
+from services.notify.letters import Letters
+from services.notify.post import Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import Deliveries
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events
+from services.notify.store.inbox import Inbox
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log, Wanted
 from services.notify.store.replays import Replays
 from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions
+from services.notify.usecases import replay
+from services.notify.usecases.attempt import Attempts
 from services.notify.usecases.deliver import Stores, hear
 from services.notify.usecases.dispatch import Dispatcher
 from tests.notify.made import subscription
@@ -164,6 +169,7 @@ class Office:
     endpoints: Endpoints
     replays: Replays
     log: Log
+    inbox: Inbox
     keys: Keys
     settings: NotifySettings
     watch: telemetry.Telemetry
@@ -187,12 +193,13 @@ class Office:
         watch = telemetry.start(own, service="test")
         parts = Parts(database, Producer(own, service="test"), Epochs(database), watch, DIRECTORY)
         stores = Stores(Events(parts), Subscriptions(parts), Rights(parts), Deliveries(parts), Lanes(parts))
-        office = cls(stores, Endpoints(parts), Replays(parts), Log(parts), Keys(own), own, watch, parts)
-        for store in (stores.events, stores.subscriptions, stores.deliveries, stores.lanes, office.replays, office.log):
+        office = cls(stores, Endpoints(parts), Replays(parts), Log(parts), Inbox(parts), Keys(own), own, watch, parts)
+        stored = (stores.events, stores.subscriptions, stores.deliveries, stores.lanes)
+        for store in (*stored, office.replays, office.log, office.inbox):
             await store.prepare()
         return office
 
-    async def subscribe(self, url: str, **changes: Any) -> Subscription:
+    async def subscribe(self, url: str | None, **changes: Any) -> Subscription:
         """One that listens, of Kemendagri unless said otherwise; its organization may be told of the nation."""
         sealed = (Secret(self.keys.seal(SECRET), datetime.now(UTC)),)
         made = replace(subscription(url=url, secrets=sealed), **changes)
@@ -213,13 +220,25 @@ class Office:
         """A dispatcher at work."""
         settings = self.settings.model_copy(update=changes)
         async with Sender(self.keys, settings, self.watch) as sender:
-            dispatcher = Dispatcher(self.stores, self.endpoints, sender, settings, DIRECTORY)
+            attempts = Attempts(self.stores, self.endpoints, sender, self.post(settings), settings, DIRECTORY)
+            dispatcher = Dispatcher(self.stores, attempts, settings)
             task = asyncio.create_task(dispatcher.run())
             try:
                 yield task
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+    def post(self, settings: NotifySettings | None = None) -> Post:
+        """The way to the mail server that the settings name."""
+        settings = settings or self.settings
+        return Post(Letters(settings, self.keys, DIRECTORY), settings)
+
+    async def carry_replays(self) -> None:
+        """For ever."""
+        await replay.carry_replays(
+            self.replays, self.stores, DIRECTORY, digest_every_s=self.settings.email_digest_every_s
+        )
 
     async def deliveries(self, organization: str = "kemendagri", **wanted: str) -> list[Document]:
         """The log of an organization, the oldest first."""

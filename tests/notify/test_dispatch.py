@@ -229,7 +229,7 @@ async def test_a_replay_sends_again_in_order_and_keeps_the_ids(office: Office) -
             replays=office.replays,
             settings=office.settings,
         )
-        carrying = asyncio.create_task(replay.carry_replays(office.replays, office.stores, DIRECTORY))
+        carrying = asyncio.create_task(office.carry_replays())
         await office.until(only(delivered=14))
         carrying.cancel()
         assert endpoint.taken == [str(fact.envelope.id) for fact in facts]

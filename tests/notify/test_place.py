@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from services.notify.domain.place import Place
-from services.notify.keys import Keys
+from services.notify.keys import Keys, Purpose
 from services.notify.settings import NotifySettings
 
 counts = st.integers(min_value=0, max_value=2**63 - 1)
@@ -83,20 +83,20 @@ def test_a_rebuilt_topic_begins_at_nothing() -> None:
 
 def test_sealed_it_tells_its_reader_nothing_and_comes_back_on_any_replica() -> None:
     ours = keys()
-    sealed = ours.seal_place(WHOLE.encoded())
-    assert Place.decoded(ours.open_place(sealed)) == WHOLE
-    assert sealed != ours.seal_place(WHOLE.encoded())  # nobody sees by it that nothing happened
+    sealed = ours.seal_for(Purpose.PLACE, WHOLE.encoded())
+    assert Place.decoded(ours.open_for(Purpose.PLACE, sealed)) == WHOLE
+    assert sealed != ours.seal_for(Purpose.PLACE, WHOLE.encoded())  # nobody sees by it that nothing happened
     assert len(sealed) < 400
     assert sealed.isascii()
 
 
-@pytest.mark.parametrize("sealed", ["", "x", "gAAAA", "é", keys().seal_place(WHOLE.encoded())])
+@pytest.mark.parametrize("sealed", ["", "x", "gAAAA", "é", keys().seal_for(Purpose.PLACE, WHOLE.encoded())])
 def test_what_we_did_not_seal_is_refused(sealed: str) -> None:
     with pytest.raises(ValueError, match="sealed"):
-        keys().open_place(sealed)
+        keys().open_for(Purpose.PLACE, sealed)
 
 
 def test_what_was_sealed_for_another_purpose_is_refused() -> None:
     ours = keys()
     with pytest.raises(ValueError, match="place"):
-        ours.open_place(ours.seal("whsec_secret"))
+        ours.open_for(Purpose.PLACE, ours.seal("whsec_secret"))

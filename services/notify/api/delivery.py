@@ -1,27 +1,23 @@
 """The log: deliveries and their attempts; statistics of an endpoint."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from statistics import quantiles
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
+from pydantic import BaseModel
 
 from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, told
 from chassis.openapi import links, routes
 from chassis.problems import problems
-from chassis.references import InvalidCursor
 from chassis.store import Document
-from services.notify.api.parameters import LogStore, SubscriptionId, SubscriptionStore
+from services.notify.api.parameters import LogStore, SubscriptionId, SubscriptionStore, cursor_of, place_of
 from services.notify.store.log import STATISTICS_OF, Wanted
 
 router = routes("notify")
 
 DeliveryStatus = Literal["pending", "delivered", "exhausted", "withheld"]
-_CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(max_length=40)]])
 
 
 class AttemptOut(BaseModel):
@@ -92,9 +88,12 @@ async def list_deliveries(
 ) -> DeliveriesOut:
     """What was, or is to be, handed over to your organization's subscriptions, with every attempt."""
     wanted = Wanted(subscription=subscription, event_id=event, region=region, status=status)
-    found = await log.page(wanted, viewer=viewer, before=_place_of(cursor), limit=limit + 1)
+    found = await log.page(wanted, viewer=viewer, before=place_of(cursor), limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
-    return DeliveriesOut(items=[_shown(one) for one in found], next=_cursor_of(found[-1]) if more else None)
+    return DeliveriesOut(
+        items=[_shown(one) for one in found],
+        next=cursor_of(found[-1]["created_at"], found[-1]["_id"]) if more else None,
+    )
 
 
 @router.get("/deliveries/{delivery_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
@@ -142,16 +141,3 @@ def _shown(found: Document) -> DeliveryOut:
     if found["status"] == "withheld":  # of what they may not be told any more, that there was something
         own["region"] = None
     return DeliveryOut.model_validate({**found, **own})
-
-
-def _cursor_of(last: Document) -> str:
-    return urlsafe_b64encode(orjson.dumps([last["created_at"], last["_id"]])).decode()
-
-
-def _place_of(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        return _CURSOR.validate_json(urlsafe_b64decode(cursor))
-    except ValueError as error:
-        raise InvalidCursor(field="cursor") from error

@@ -1,20 +1,28 @@
 """What several operations are asked with, and the stores that they ask."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import Depends, Path, Request
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from chassis import outbox
 from chassis.auth import CurrentViewer
 from chassis.conditional import IdempotencyKey, IfMatch
+from chassis.references import InvalidCursor
 from chassis.service import provided
 from chassis.settings import Settings
 from contracts.regions import Directory
 from services.notify.keys import Keys
+from services.notify.letters import Letters
+from services.notify.post import Post
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import Deliveries
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import Events
+from services.notify.store.inbox import Inbox
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Log
 from services.notify.store.replays import Replays
@@ -26,6 +34,7 @@ from services.notify.usecases.deliver import Stores
 SubscriptionStore = Annotated[Subscriptions, provided(Subscriptions)]
 EndpointStore = Annotated[Endpoints, provided(Endpoints)]
 EventStore = Annotated[Events, provided(Events)]
+InboxStore = Annotated[Inbox, provided(Inbox)]
 LaneStore = Annotated[Lanes, provided(Lanes)]
 LogStore = Annotated[Log, provided(Log)]
 ReplayStore = Annotated[Replays, provided(Replays)]
@@ -47,6 +56,20 @@ async def _keys(settings: OwnSettings) -> Keys:
 
 
 OwnKeys = Annotated[Keys, Depends(_keys)]
+
+
+async def _letters(settings: OwnSettings, keys: OwnKeys, directory: Regions) -> Letters:
+    return Letters(settings, keys, directory)
+
+
+OwnLetters = Annotated[Letters, Depends(_letters)]
+
+
+async def _post(letters: OwnLetters, settings: OwnSettings) -> Post:
+    return Post(letters, settings)
+
+
+OwnPost = Annotated[Post, Depends(_post)]
 
 
 async def _stores(
@@ -83,3 +106,19 @@ async def _command(
 Command = Annotated[usecases.Command, Depends(_command)]
 """A POST on a subscription, with `If-Match` (its `ETag`) and `Idempotency-Key`."""
 TAGGED: dict[str, Any] = {"header.If-Match": "$response.header.ETag"}
+_CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, Field(max_length=40)]])
+
+
+def cursor_of(at: datetime, name: str) -> str:
+    """Where a page, the latest first, ended."""
+    return urlsafe_b64encode(orjson.dumps([at, name])).decode()
+
+
+def place_of(cursor: str | None) -> tuple[datetime, str] | None:
+    """Where the next one begins. Raises InvalidCursor."""
+    if cursor is None:
+        return None
+    try:
+        return _CURSOR.validate_json(urlsafe_b64decode(cursor))
+    except ValueError as error:
+        raise InvalidCursor(field="cursor") from error

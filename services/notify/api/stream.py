@@ -13,7 +13,8 @@ from chassis.auth import BelievedUntil, CurrentViewer
 from chassis.openapi import routes
 from chassis.problems import problems
 from chassis.service import provided
-from services.notify.api.parameters import OwnKeys, OwnSettings, Regions, RightStore
+from contracts.roles import Role
+from services.notify.api.parameters import OwnKeys, OwnSettings, Regions, RightStore, SubscriptionStore
 from services.notify.domain.matching import PLACES_MAX, TYPES_MAX
 from services.notify.streams import Streams
 from services.notify.tail import Source
@@ -53,11 +54,12 @@ class EventStream(StreamingResponse):
 async def _desk(
     streams: Annotated[Streams, provided(Streams)],
     rights: RightStore,
+    subscriptions: SubscriptionStore,
     keys: OwnKeys,
     settings: OwnSettings,
     directory: Regions,
 ) -> Desk:
-    return Desk(streams, Source(settings, directory), keys, rights, settings)
+    return Desk(streams, Source(settings, directory), keys, rights, subscriptions, settings)
 
 
 async def _pieces(
@@ -73,6 +75,10 @@ async def _pieces(
         Query(max_length=PLACES_MAX, description="Each with all that lies in it. Neither regions nor groups: all."),
     ] = [],  # noqa: B006
     group: Annotated[list[Annotated[str, Query(max_length=80)]], Query(max_length=PLACES_MAX)] = [],  # noqa: B006
+    inbox: Annotated[
+        Role | None,
+        Query(description="What comes into the inbox of this one of your roles, beside what else is named."),
+    ] = None,
     last_event_id: Annotated[
         str | None,
         Header(
@@ -82,7 +88,9 @@ async def _pieces(
         ),
     ] = None,
 ) -> AsyncGenerator[AsyncIterator[bytes]]:
-    wanted = Wanted(viewer=viewer, until=until, types=type, regions=region, groups=group, since=last_event_id)
+    wanted = Wanted(
+        viewer=viewer, until=until, types=type, regions=region, groups=group, inbox=inbox, since=last_event_id
+    )
     async with usecases.listen(wanted, desk) as pieces:
         yield pieces
 

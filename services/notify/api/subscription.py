@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Self
 
+from email_validator import validate_email
 from fastapi import Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, IdempotencyKey, tagged
@@ -16,6 +17,7 @@ from chassis.problems import problems
 from chassis.service import provided
 from chassis.telemetry import Telemetry
 from contracts.notify import Why
+from contracts.roles import Role
 from services.notify.api.parameters import (
     TAGGED,
     Command,
@@ -23,6 +25,7 @@ from services.notify.api.parameters import (
     EventStore,
     LaneStore,
     OwnKeys,
+    OwnPost,
     OwnSettings,
     Regions,
     RightStore,
@@ -30,11 +33,12 @@ from services.notify.api.parameters import (
     SubscriptionStore,
 )
 from services.notify.domain.matching import PLACES_MAX, TYPES_MAX
-from services.notify.domain.subscription import OVERLAP_MAX, Status, Subscription
+from services.notify.domain.subscription import OVERLAP_MAX, Channel, Language, Status, Subscription
 from services.notify.sender import Sender
 from services.notify.store.subscriptions import is_administrator, read
+from services.notify.usecases import dryrun
 from services.notify.usecases import subscribe as usecases
-from services.notify.usecases.subscribe import Asked, tag
+from services.notify.usecases.subscribe import NAME_MAX_CHARS, Asked, tag
 
 router = routes("notify")
 REFUSALS = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503)
@@ -47,11 +51,24 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class SubscribeIn(In):
-    """Which events, of which regions, to which address."""
+def _address(text: str) -> str:
+    return validate_email(text, check_deliverability=False, allow_smtputf8=False).normalized
 
-    name: str = Field(min_length=1, max_length=80, examples=["Dasbor pembina"])
-    url: str = Field(max_length=2_048, examples=["https://spbe.example.go.id/kabar"])
+
+EmailAddress = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_address)]
+OF_CHANNELS = {
+    Channel.WEBHOOK: ("url", ("ordered", "rate_per_minute", "contact")),
+    Channel.EMAIL: ("email", ("language", "digest")),
+    Channel.INBOX: ("role", ()),
+}
+"""Channel → the field that says where to, and the others that it alone has."""
+
+
+class SubscribeIn(In):
+    """Which events, of which regions, by which channel: `url` for a webhook, `email`, or `role` for an inbox."""
+
+    name: str = Field(min_length=1, max_length=NAME_MAX_CHARS, examples=["Dasbor pembina"])
+    channel: Channel = Channel.WEBHOOK
     types: list[Annotated[str, Field(max_length=60)]] = Field(
         min_length=1, max_length=TYPES_MAX, examples=[["assessment.*", "score.recalculated"]]
     )
@@ -59,9 +76,29 @@ class SubscribeIn(In):
     regions: list[Annotated[str, Field(max_length=16)]] = Field(default=[], max_length=PLACES_MAX, examples=[["32"]])
     """Each with all that lies in it. Neither regions nor groups: everywhere."""
     groups: list[Annotated[str, Field(max_length=80)]] = Field(default=[], max_length=PLACES_MAX)
+    url: str | None = Field(default=None, max_length=2_048, examples=["https://spbe.example.go.id/kabar"])
     ordered: StrictBool = False
     """Of one aggregate, an event is sent only when the one before was taken, or given up."""
     rate_per_minute: StrictInt | None = Field(default=None, ge=1, le=60_000)
+    contact: EmailAddress | None = None
+    """Whoever is told by e-mail when the webhook is disabled. It becomes a subscription of its own, to be verified."""
+    email: EmailAddress | None = None
+    language: Language = Language.INDONESIAN
+    """Of the e-mails."""
+    digest: StrictBool = False
+    """One e-mail a day, at 06:00 in Jakarta, instead of one for each event."""
+    role: Role | None = None
+    """In whose inbox, within your organization."""
+
+    @model_validator(mode="after")
+    def _as_its_channel_has_it(self) -> Self:
+        where_to, others = OF_CHANNELS[self.channel]
+        if getattr(self, where_to) is None:
+            raise ValueError(f"a subscription by {self.channel.value} needs `{where_to}`")
+        of_any = {field for name, more in OF_CHANNELS.values() for field in (name, *more)}
+        if foreign := sorted((of_any - {where_to, *others}) & self.model_fields_set):
+            raise ValueError(f"a subscription by {self.channel.value} has no `{'`, `'.join(foreign)}`")
+        return self
 
     def asked(self) -> Asked:
         """For the use case."""
@@ -92,12 +129,19 @@ class SubscriptionOut(BaseModel):
     subscription: str
     organization: str
     name: str
-    url: str
+    channel: Channel
     types: list[str]
     regions: list[str]
     groups: list[str]
+    url: str | None
     ordered: bool
     rate_per_minute: int | None
+    email: str | None
+    language: Language
+    digest: bool
+    role: Role | None
+    about: str | None
+    """Only events about this subscription are for it: it is that one's contact."""
     allowed_rate: int | None
     status: Status
     active_from: datetime | None
@@ -109,7 +153,9 @@ class SubscribedOut(SubscriptionOut):
     """What was made, and the secret that its webhooks are signed with: shown this once."""
 
     secret: str | None
-    """Null in the answer to a repeat: if the first answer was lost, ask for a new one (`secret`)."""
+    """Of a webhook. Null in the answer to a repeat: if the first answer was lost, ask for a new one (`secret`)."""
+    contact: str | None
+    """The subscription of its contact."""
 
 
 class SubscriptionsOut(BaseModel):
@@ -180,8 +226,8 @@ async def subscribe(
     directory: Regions,
     response: Response,
 ) -> SubscribedOut:
-    """Subscribe for your organization. Nothing is sent before its endpoint was proved (`verification`)."""
-    done, secret = await usecases.subscribe(
+    """Subscribe for your organization. Nothing is sent before its endpoint or address was proved (`verification`)."""
+    subscribed = await usecases.subscribe(
         asked.asked(),
         viewer=viewer,
         key=key,
@@ -190,9 +236,10 @@ async def subscribe(
         directory=directory,
         settings=settings,
     )
-    made = _answered(done, response)
+    made = _answered(subscribed.done, response)
     response.headers["Location"] = f"/notify/v1/subscriptions/{made.subscription}"
-    return SubscribedOut(**made.model_dump(), secret=None if done.replayed else secret)
+    secret = None if subscribed.done.replayed else subscribed.secret
+    return SubscribedOut(**made.model_dump(), secret=secret, contact=subscribed.contact)
 
 
 @router.get("/subscriptions", responses=problems(401, 422, 429, 503))
@@ -220,7 +267,7 @@ async def dry_run(
     directory: Regions,
 ) -> WouldMatchOut:
     """What would have matched in the last 7 days. Writes nothing."""
-    found = await usecases.dry_run(
+    found = await dryrun.dry_run(
         asked.asked(), viewer=viewer, events=events, rights=rights, directory=directory, settings=settings
     )
     latest = [MatchOut(event=e["id"], type=e["type"], region=e["region"], time=e["time"]) for e in found.latest]
@@ -252,14 +299,18 @@ async def verify(
     command: Command,
     keys: OwnKeys,
     settings: OwnSettings,
+    post: OwnPost,
     lanes: LaneStore,
     endpoints: EndpointStore,
     telemetry: Annotated[Telemetry, provided(Telemetry)],
     response: Response,
 ) -> SubscriptionOut:
-    """Ask the endpoint, by `OPTIONS`, whether it wants our events. If it does, they match from now on."""
+    """Ask the endpoint, by `OPTIONS`, whether it wants our events. If it does, they match from now on.
+
+    Of an e-mail: send a link to the address; events match once it was followed.
+    """
     async with Sender(keys, settings, telemetry) as sender:
-        return _answered(await usecases.verify(command, sender, lanes, endpoints), response)
+        return _answered(await usecases.verify(command, sender, post, lanes, endpoints), response)
 
 
 @router.post("/subscriptions/{subscription_id}/pause", responses=REFUSALS)

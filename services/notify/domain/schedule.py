@@ -26,6 +26,9 @@ SCHEDULE_S: tuple[float, ...] = (
 JITTER = 0.2
 """A wait is up to so much longer, else all that failed in one outage would come again in one moment."""
 RETRY_AFTER_MAX_S = 24 * HOUR
+DIGEST_EVERY_S = 24 * HOUR
+_A_DIGEST = datetime(2000, 1, 1, 23, tzinfo=UTC)
+"""06:00 in Jakarta: all others are so many times DIGEST_EVERY_S later. There is no summer time there."""
 
 
 class Verdict(StrEnum):
@@ -35,6 +38,8 @@ class Verdict(StrEnum):
     FAILED = "failed"
     GONE = "gone"
     """410: the endpoint wants nothing more, ever."""
+    REFUSED = "refused"
+    """A mail server will not take it at any later time either."""
 
 
 def verdict(status: int | None) -> Verdict:
@@ -42,6 +47,19 @@ def verdict(status: int | None) -> Verdict:
     if status is not None and 200 <= status < 300:
         return Verdict.DELIVERED
     return Verdict.GONE if status == 410 else Verdict.FAILED
+
+
+def mail_verdict(status: int | None) -> Verdict:
+    """Of a mail server's reply about an address or a letter (RFC 5321, section 4.2.1): 5yz is for good."""
+    if status is not None and 200 <= status < 300:
+        return Verdict.DELIVERED
+    return Verdict.REFUSED if status is not None and status >= 500 else Verdict.FAILED
+
+
+def next_digest(now: datetime, *, every_s: float = DIGEST_EVERY_S) -> datetime:
+    """When what comes now is told: the first digest after it, at 06:00 in Jakarta where they are daily."""
+    passed = (now - _A_DIGEST).total_seconds() // every_s
+    return _A_DIGEST + timedelta(seconds=(passed + 1) * every_s)
 
 
 def retry_at(

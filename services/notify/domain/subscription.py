@@ -6,22 +6,40 @@ from enum import StrEnum
 
 from chassis.problem import Problem
 from contracts.notify import Why
+from contracts.roles import Role
 from services.notify.domain.right import Right
 
 OVERLAP_MAX = timedelta(days=7)
 """An old secret signs beside the new one for so long at most."""
+ASKED_AGAIN_AFTER = timedelta(minutes=10)
+"""Whoever owns an address is asked to confirm it no more often: it may not be theirs who named it."""
+
+
+class Channel(StrEnum):
+    """How events go to a subscriber."""
+
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+    INBOX = "inbox"
+
+
+class Language(StrEnum):
+    """Of e-mails (ISO 639-1)."""
+
+    INDONESIAN = "id"
+    ENGLISH = "en"
 
 
 class Status(StrEnum):
     """Whether anything is sent."""
 
     UNPROVED = "unproved"
-    """Its endpoint has not said yet that it wants our events."""
+    """Its endpoint, or whoever reads its address, has not said yet that our events are wanted."""
     ACTIVE = "active"
     PAUSED = "paused"
     """By its owner: what comes meanwhile waits."""
     DISABLED = "disabled"
-    """By us: the endpoint is gone, or failed for days. What comes meanwhile is not kept for it, but can be replayed."""
+    """By us: where it goes is gone, or failed for days. What comes meanwhile is not kept for it; it can be replayed."""
     CLOSED = "closed"
 
 
@@ -44,6 +62,22 @@ class NotInThisState(Problem):
         )
 
 
+class NotForThisChannel(Problem):
+    """The command has a meaning for webhooks alone."""
+
+    status, code, title = 409, "not_for_this_channel", "Only webhooks have this"
+    detail = "Subscriptions by e-mail and to an inbox have neither secrets nor networks."
+    detail_id = "Langganan lewat surel dan ke kotak masuk tidak memiliki rahasia maupun jaringan."
+
+
+class AskedTooOften(Problem):
+    """Whoever reads the address was asked a moment ago."""
+
+    status, code, title = 429, "asked_too_often", "A confirmation was asked for a moment ago"
+    detail = "Look for the e-mail, also among unwanted ones; ask for another after `Retry-After` seconds."
+    detail_id = "Cari surelnya, juga di folder spam; minta lagi setelah `Retry-After` detik."
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """One HMAC secret, sealed; `until` when a newer one has replaced it."""
@@ -64,13 +98,26 @@ class Subscription:
     right: Right
     """What its maker might see. The organization's right of each moment narrows it further."""
     name: str
-    url: str
+    channel: Channel
     types: tuple[str, ...]
     regions: tuple[str, ...]
     groups: tuple[str, ...]
     ordered: bool
     rate_per_minute: int | None
-    secrets: tuple[Secret, ...]
+    url: str | None = None
+    """Of a webhook; as are its secrets, `allowed_rate` and `networks`."""
+    secrets: tuple[Secret, ...] = ()
+    email: str | None = None
+    """Of an e-mail, until it is closed: then the address is forgotten."""
+    language: Language = Language.INDONESIAN
+    digest: bool = False
+    """By e-mail once a day, instead of at once."""
+    asked_at: datetime | None = None
+    """When whoever reads the address was last asked to confirm it."""
+    role: Role | None = None
+    """Of an inbox: whose, within the organization."""
+    about: str | None = None
+    """Only events about this subscription are for it: it is the owner's contact."""
     status: Status = Status.UNPROVED
     active_from: datetime | None = None
     """Events of an earlier time are not for it."""
@@ -83,8 +130,17 @@ class Subscription:
     version: int = 0
 
 
-def proved(subscription: Subscription, *, now: datetime, allowed_rate: int | None) -> Subscription:
-    """Its endpoint agreed. From now on events match. Raises NotInThisState."""
+def asked(subscription: Subscription, *, now: datetime) -> Subscription:
+    """Whoever reads the address is asked to confirm it. Raises NotInThisState, AskedTooOften."""
+    if subscription.status not in (Status.UNPROVED, Status.DISABLED):
+        raise NotInThisState(subscription.status)
+    if subscription.asked_at and (left := subscription.asked_at + ASKED_AGAIN_AFTER - now) > timedelta(0):
+        raise AskedTooOften(headers={"Retry-After": str(round(left.total_seconds()) + 1)})
+    return replace(subscription, asked_at=now)
+
+
+def proved(subscription: Subscription, *, now: datetime, allowed_rate: int | None = None) -> Subscription:
+    """Its endpoint, or whoever reads the address, agreed. From now on events match. Raises NotInThisState."""
     if subscription.status not in (Status.UNPROVED, Status.DISABLED):
         raise NotInThisState(subscription.status)
     return replace(subscription, status=Status.ACTIVE, active_from=now, allowed_rate=allowed_rate, disabled_for=None)
@@ -105,10 +161,10 @@ def resumed(subscription: Subscription) -> Subscription:
 
 
 def closed(subscription: Subscription) -> Subscription:
-    """For good; its secrets are forgotten. Raises NotInThisState."""
+    """For good; its secrets and its address are forgotten. Raises NotInThisState."""
     if subscription.status is Status.CLOSED:
         raise NotInThisState(subscription.status)
-    return replace(subscription, status=Status.CLOSED, secrets=())
+    return replace(subscription, status=Status.CLOSED, secrets=(), email=None)
 
 
 def disabled(subscription: Subscription, why: Why) -> Subscription:
@@ -119,11 +175,21 @@ def disabled(subscription: Subscription, why: Why) -> Subscription:
 
 
 def rotated(subscription: Subscription, sealed: str, *, now: datetime, overlap: timedelta) -> Subscription:
-    """A new secret signs at once; the one before signs beside it for `overlap`. Raises NotInThisState."""
+    """A new secret signs at once; the one before signs beside it for `overlap`.
+
+    Raises NotInThisState, NotForThisChannel.
+    """
+    check_webhook(subscription)
     if subscription.status is Status.CLOSED:
         raise NotInThisState(subscription.status)
     latest = replace(subscription.secrets[-1], until=now + overlap)
     return replace(subscription, secrets=(latest, Secret(sealed, made_at=now)))
+
+
+def check_webhook(subscription: Subscription) -> None:
+    """Raises NotForThisChannel."""
+    if subscription.channel is not Channel.WEBHOOK:
+        raise NotForThisChannel
 
 
 def good_secrets(subscription: Subscription, *, now: datetime) -> list[str]:

@@ -17,11 +17,13 @@ from contracts.notify import Why
 from contracts.roles import Role
 from services.notify.domain.matching import asked_tokens
 from services.notify.domain.right import Kind, Right
-from services.notify.domain.subscription import LISTENING, Secret, Status, Subscription
+from services.notify.domain.subscription import LISTENING, Channel, Language, Secret, Status, Subscription
 
 MANAGERS = (Role.RESPONSIBLE, Role.COORDINATOR, Role.REVIEWER, Role.SUPERVISOR, Role.EXTERNAL_ASSESSOR)
 """Who subscribes for an organization: those whose role lets them see something of it."""
+INBOXES_MAX = 100
 _NOT_READ: Document = {"tokens": 0, "outbox": 0, "requests": 0}
+_NOT_NOTED = frozenset({"secrets", "tokens", "email"})
 
 
 class Subscriptions:
@@ -66,16 +68,23 @@ class Subscriptions:
         where: Document = {"$and": [{"_id": subscription_id}, _visible(viewer)]}
         return await self._outbox.change(lambda: self._find(where), change, request=request)
 
-    async def disable(
-        self, subscription_id: str, decide: Callable[[Subscription], tuple[Subscription, OutgoingFact | None]]
+    async def settle(
+        self,
+        subscription_id: str,
+        *,
+        what: str,
+        decide: Callable[[Subscription], tuple[Subscription, OutgoingFact | None]],
     ) -> None:
-        """What we do, and tell of. Raises what `decide` does."""
+        """What nobody who signed in does: we ourselves, or whoever brings a link that we sealed.
+
+        Raises NotFound, and what `decide` does.
+        """
 
         def change(document: Document) -> Change:
             before = read(document)
             after, fact = decide(before)
-            note = _note(after, version=before.version + 1, what="disabled", by="")
-            return Change(set=_document(after), facts=[fact] if fact else [], notes=[note] if fact else [])
+            note = _note(after, version=before.version + 1, what=what, by="")
+            return Change(set=_document(after), facts=[fact] if fact else [], notes=[] if after is before else [note])
 
         await self._outbox.change(lambda: self._find({"_id": subscription_id}), change)
 
@@ -88,6 +97,13 @@ class Subscriptions:
         clauses = [_visible(viewer), {"_id": {"$gt": after}} if after else {}]
         found = self._outbox.aggregates.find({"$and": clauses}, _NOT_READ).sort("_id", 1).limit(limit)
         return [read(document) for document in await found.to_list(None)]
+
+    async def of_inboxes(self, roles: Iterable[Role], *, viewer: Viewer) -> list[Subscription]:
+        """What comes into the inboxes of these roles, INBOXES_MAX at most."""
+        named = [role.value for role in roles if viewer.organization and viewer.may(role, at=viewer.organization)]
+        where: Document = {"organization": viewer.organization, "channel": Channel.INBOX.value, "role": {"$in": named}}
+        found = await self._outbox.aggregates.find(where, _NOT_READ).sort("_id", 1).limit(INBOXES_MAX).to_list(None)
+        return [subscription for document in found if (subscription := read(document)).status in LISTENING]
 
     # For workers, who act for all of them
 
@@ -130,6 +146,8 @@ def _document(subscription: Subscription) -> Document:
     del fields["id"], fields["version"]
     fields["status"] = subscription.status.value
     fields["disabled_for"] = subscription.disabled_for and subscription.disabled_for.value
+    fields["channel"], fields["language"] = subscription.channel.value, subscription.language.value
+    fields["role"] = subscription.role and subscription.role.value
     fields["right"]["kind"] = subscription.right.kind.value
     listens = subscription.status in LISTENING
     asked = (subscription.types, subscription.regions, subscription.groups)
@@ -138,8 +156,8 @@ def _document(subscription: Subscription) -> Document:
 
 
 def _note(subscription: Subscription, *, version: int, what: str, by: str) -> Note:
-    """What was done, kept for ever; no secret, sealed or not."""
-    said: dict[str, Any] = {k: v for k, v in _document(subscription).items() if k not in ("secrets", "tokens")}
+    """What was done, kept for ever; no secret, sealed or not, and nobody's address."""
+    said: dict[str, Any] = {k: v for k, v in _document(subscription).items() if k not in _NOT_NOTED}
     fields = {"_id": f"{subscription.id}/{version}", "subscription": subscription.id, "what": what, "at": now()}
     return Note("history", {**said, **fields, "by": by})
 
@@ -155,13 +173,20 @@ def read(document: Document) -> Subscription:
         by=document["by"],
         right=Right(Kind(right["kind"]), roots=tuple(right["roots"]), actor=right["actor"]),
         name=document["name"],
-        url=document["url"],
+        channel=Channel(document["channel"]),
         types=tuple(document["types"]),
         regions=tuple(document["regions"]),
         groups=tuple(document["groups"]),
         ordered=document["ordered"],
         rate_per_minute=document["rate_per_minute"],
+        url=document["url"],
         secrets=tuple(Secret(**secret) for secret in secrets),
+        email=document["email"],
+        language=Language(document["language"]),
+        digest=document["digest"],
+        asked_at=document["asked_at"],
+        role=Role(document["role"]) if document["role"] else None,
+        about=document["about"],
         status=Status(document["status"]),
         active_from=document["active_from"],
         allowed_rate=document["allowed_rate"],

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.clock import now
@@ -17,6 +17,7 @@ from contracts.regions import Directory
 from services.notify.domain.event import delivery_id, structured
 from services.notify.domain.matching import event_tokens, short
 from services.notify.domain.right import About, Right, may_be_told
+from services.notify.domain.schedule import next_digest
 from services.notify.domain.subscription import Subscription
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import PENDING, Deliveries
@@ -55,10 +56,11 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
         one = _Asking(event, about(event))
         for token in event_tokens(event["type"], event["region"], directory):
             asking[token].append(one)
-    after = ""
+    after, digest_at = "", next_digest(now(), every_s=settings.email_digest_every_s)
     while asking:
         page = await stores.subscriptions.asking(asking.keys(), after=after, limit=SUBSCRIPTIONS_AT_ONCE)
-        await hand_over(_matches(page, asking, await stores.rights.many({s.organization for s, _ in page})), stores)
+        rights = await stores.rights.many({subscription.organization for subscription, _ in page})
+        await hand_over(_matches(page, asking, rights, digest_at), stores)
         if len(page) < SUBSCRIPTIONS_AT_ONCE:
             return
         after = page[-1][0].id
@@ -74,19 +76,22 @@ def _matches(
     page: Sequence[tuple[Subscription, set[str]]],
     asking: Mapping[str, Sequence[_Asking]],
     rights: Mapping[str, Right],
+    digest_at: datetime,
 ) -> list[Document]:
     made: list[Document] = []
     for subscription, tokens in page:
         found = {one.event["_id"]: one for token in tokens & asking.keys() for one in asking[token]}
         for one in found.values():
             if matches(subscription, one.event, one.about, right=rights[subscription.organization]):
-                made.append(delivery(subscription, one.event))
+                made.append(delivery(subscription, one.event, digest_at=digest_at))
     return made
 
 
 def matches(subscription: Subscription, event: Document, about: About, *, right: Right) -> bool:
-    """Whether an event that its tokens found is for it: recent enough, and not kept from it."""
+    """Whether an event that its tokens found is for it: recent enough, about what it asks for, not kept from it."""
     if subscription.active_from is None or event["time"] <= subscription.active_from:
+        return False
+    if subscription.about not in (None, event["about_subscription"]):
         return False
     return may_be_told(
         about,
@@ -96,8 +101,8 @@ def matches(subscription: Subscription, event: Document, about: About, *, right:
     )
 
 
-def delivery(subscription: Subscription, event: Document) -> Document:
-    """Nothing done yet; due when its event is."""
+def delivery(subscription: Subscription, event: Document, *, digest_at: datetime) -> Document:
+    """Nothing done yet; due when its event is, or with the digest."""
     return {
         "_id": delivery_id(event["id"], subscription.id),
         "subscription": subscription.id,
@@ -110,10 +115,11 @@ def delivery(subscription: Subscription, event: Document) -> Document:
         "region": event["region"],
         "time": event["time"],
         "status": PENDING,
-        "due_at": event["time"],
+        "due_at": digest_at if subscription.digest else event["time"],
         "attempts": [],
         "created_at": now(),
         "expires_at": event["expires_at"],
+        **({"inbox": subscription.role.value} if subscription.role else {}),
     }
 
 
@@ -129,7 +135,8 @@ async def hand_over(made: Sequence[Document], stores: Stores) -> None:
 
 
 def _lane(delivery: Document) -> Document:
-    return {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
+    fields = {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
+    return fields | ({"waits": True} if delivery["due_at"] > delivery["created_at"] else {})
 
 
 def about_of(fact: Fact[Any], directory: Directory) -> About:

@@ -15,6 +15,7 @@ from contracts.regions import Directory
 from services.notify.domain.event import TEST_TYPE, delivery_id
 from services.notify.domain.matching import asked_tokens, event_tokens
 from services.notify.domain.right import may_be_told
+from services.notify.domain.schedule import next_digest
 from services.notify.domain.subscription import NotInThisState, Status, Subscription
 from services.notify.settings import NotifySettings
 from services.notify.store.events import about
@@ -59,17 +60,17 @@ async def accept(
     )
 
 
-async def carry_replays(replays: Replays, stores: Stores, directory: Directory) -> None:
+async def carry_replays(replays: Replays, stores: Stores, directory: Directory, *, digest_every_s: float) -> None:
     """For ever: make the deliveries of what was accepted. Several workers share it by leases."""
     while True:
         wanted = await replays.claim()
         if wanted is None:
             await asyncio.sleep(IDLE_S)
         else:
-            await replays.carried(wanted.id, made=await _carry(wanted, stores, directory))
+            await replays.carried(wanted.id, made=await _carry(wanted, stores, directory, digest_every_s))
 
 
-async def _carry(wanted: Replay, stores: Stores, directory: Directory) -> int:
+async def _carry(wanted: Replay, stores: Stores, directory: Directory, digest_every_s: float) -> int:
     subscription = (await stores.subscriptions.many([wanted.subscription])).get(wanted.subscription)
     if subscription is None:
         return 0
@@ -77,24 +78,28 @@ async def _carry(wanted: Replay, stores: Stores, directory: Directory) -> int:
     tokens = frozenset(asked_tokens(subscription.types, subscription.regions, subscription.groups))
 
     def is_for_it(event: Document) -> bool:
-        return not tokens.isdisjoint(event_tokens(event["type"], event["region"], directory)) and may_be_told(
-            about(event),
-            organization=subscription.organization,
-            rights=(given, subscription.right),
-            subscription=subscription.id,
+        return (
+            not tokens.isdisjoint(event_tokens(event["type"], event["region"], directory))
+            and subscription.about in (None, event["about_subscription"])
+            and may_be_told(
+                about(event),
+                organization=subscription.organization,
+                rights=(given, subscription.right),
+                subscription=subscription.id,
+            )
         )
 
-    made = 0
+    made, digest_at = 0, next_digest(now(), every_s=digest_every_s)
     async for page in stores.events.between(wanted.start, wanted.end, aggregate=wanted.aggregate, event=wanted.event):
-        again = [_again(subscription, event, wanted.id) for event in page if is_for_it(event)]
+        again = [_again(subscription, event, wanted.id, digest_at) for event in page if is_for_it(event)]
         await hand_over(again, stores)
         made += len(again)
     return made
 
 
-def _again(subscription: Subscription, event: Document, replay: str) -> Document:
+def _again(subscription: Subscription, event: Document, replay: str, digest_at: datetime) -> Document:
     return {
-        **delivery(subscription, event),
+        **delivery(subscription, event, digest_at=digest_at),
         "_id": delivery_id(event["id"], subscription.id, replay=replay),
         "lane": lane_of(subscription.id, aggregate=f"replay/{replay}"),
         "order": {"time": event["time"], "revision": event["revision"], "rule": event["rule"]},
@@ -141,6 +146,6 @@ async def send_test(subscription: Subscription, *, by: str, key: str, stores: St
         "expires_at": at + timedelta(days=settings.retention_days),
     }
     await stores.events.keep([event])
-    made = delivery(subscription, event)
+    made = delivery(subscription, event, digest_at=at)
     await hand_over([made], stores)
     return made["_id"]

@@ -13,13 +13,14 @@ from chassis.ending import Ending
 from chassis.problem import Problem
 from chassis.producer import KafkaDown
 from chassis.viewer import Viewer
+from contracts.roles import Role
 from services.notify.domain.matching import EVERYTHING, asked_tokens
 from services.notify.domain.place import Place
 from services.notify.domain.right import right_of
-from services.notify.keys import Keys
+from services.notify.keys import Keys, Purpose
 from services.notify.settings import NotifySettings
 from services.notify.store.rights import Rights
-from services.notify.store.subscriptions import may_manage
+from services.notify.store.subscriptions import Subscriptions, may_manage
 from services.notify.streams import Listener, Stream, Streams, ended, reset
 from services.notify.tail import Rebuilt, Source
 from services.notify.usecases.subscribe import check_wanted
@@ -45,6 +46,7 @@ class Desk:
     source: Source
     keys: Keys
     rights: Rights
+    subscriptions: Subscriptions
     settings: NotifySettings
 
 
@@ -57,6 +59,8 @@ class Wanted:
     types: Sequence[str] = ()
     regions: Sequence[str] = ()
     groups: Sequence[str] = ()
+    inbox: Role | None = None
+    """What comes into the inbox of this role too."""
     since: str | None = None
 
 
@@ -67,14 +71,13 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
     At least once and in order per partition, from `since` on without a gap, or with a `reset` where there may be one.
     Raises InvalidLastEventId, Busy, TooManyStreams, and what `check_wanted` does.
     """
-    types = wanted.types or (EVERYTHING,)
-    check_wanted(types, wanted.regions, wanted.groups, directory=desk.source.directory, fields=FIELDS)
+    check_wanted(wanted.types, wanted.regions, wanted.groups, directory=desk.source.directory, fields=FIELDS)
     place = _place_of(wanted.since, desk.keys)
     organization = wanted.viewer.organization or ""
     listener = Listener(
         organization=organization,
         manages=may_manage(wanted.viewer),
-        tokens=frozenset(asked_tokens(types, wanted.regions, wanted.groups)),
+        tokens=await _tokens(wanted, desk.subscriptions),
         given=(await desk.rights.many([organization]))[organization],
         own=right_of(wanted.viewer),
     )
@@ -95,11 +98,22 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
             yield pieces
 
 
+async def _tokens(wanted: Wanted, subscriptions: Subscriptions) -> frozenset[str]:
+    """What it asks with; what comes into the inbox is as it was subscribed when the stream was opened."""
+    tokens: set[str] = set()
+    if wanted.inbox:
+        for one in await subscriptions.of_inboxes([wanted.inbox], viewer=wanted.viewer):
+            tokens.update(asked_tokens(one.types, one.regions, one.groups))
+    if wanted.inbox is None or wanted.types or wanted.regions or wanted.groups:
+        tokens.update(asked_tokens(wanted.types or (EVERYTHING,), wanted.regions, wanted.groups))
+    return frozenset(tokens)
+
+
 def _place_of(since: str | None, keys: Keys) -> Place | None:
     if not since:
         return None
     try:
-        return Place.decoded(keys.open_place(since))
+        return Place.decoded(keys.open_for(Purpose.PLACE, since))
     except ValueError as error:
         raise InvalidLastEventId(field="Last-Event-ID") from error
 
@@ -113,7 +127,7 @@ class _Open:
     """Everything after it waits in the stream, or will."""
 
     def sealed(self, place: Place) -> str:
-        return self.desk.keys.seal_place(place.encoded())
+        return self.desk.keys.seal_for(Purpose.PLACE, place.encoded())
 
     def over(self) -> str | None:
         """Why nothing more may be sent."""

@@ -1,9 +1,8 @@
 """What organizations do with their subscriptions."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,14 +13,20 @@ from chassis.problem import Forbidden, Problem
 from chassis.references import UnknownRegion
 from chassis.viewer import Viewer
 from contracts.regions import Directory, UnknownGroup
+from contracts.roles import Role
 from services.notify.domain.address import check_url
-from services.notify.domain.matching import asked_tokens, event_tokens, known_patterns
-from services.notify.domain.right import may_be_told, right_of
+from services.notify.domain.matching import known_patterns
+from services.notify.domain.right import right_of
 from services.notify.domain.signature import new_secret
 from services.notify.domain.subscription import (
     OVERLAP_MAX,
+    Channel,
+    Language,
     Secret,
+    Status,
     Subscription,
+    asked,
+    check_webhook,
     closed,
     paused,
     proved,
@@ -29,18 +34,16 @@ from services.notify.domain.subscription import (
     rotated,
 )
 from services.notify.keys import Keys
+from services.notify.post import Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
 from services.notify.store.endpoints import Endpoints
-from services.notify.store.events import Events, about
 from services.notify.store.lanes import Lanes
-from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions, may_manage
 
 SUBSCRIPTIONS = UUID("f3a5a9f0-7d0b-5d53-8e58-4b1a3f1f6a21")
-DRY_RUN = timedelta(days=7)
-DRY_RUN_SHOWN = 20
-DRY_RUN_LOOKED_AT_MAX = 20_000
+NAME_MAX_CHARS = 80
+CONTACT_NAME = "Kontak · {name}"
 
 
 class UnknownType(Problem):
@@ -55,6 +58,14 @@ class NoSuchGroup(Problem):
     status, code, title = 422, "unknown_group", "There is no such group"
     detail = "Use the name of a group, such as jabar-2023, or region codes."
     detail_id = "Gunakan nama grup, misalnya jabar-2023, atau kode daerah."
+
+
+class EmailNotOffered(Problem):
+    """There is no mail server."""
+
+    status, code, title = 422, "email_not_offered", "No e-mail is sent from here"
+    detail = "Subscribe by webhook or to an inbox, or ask whoever runs this Living Lab to set SMTP_HOST."
+    detail_id = "Berlangganan lewat webhook atau kotak masuk, atau minta pengelola Living Lab ini mengatur SMTP_HOST."
 
 
 class NotProved(Problem):
@@ -78,12 +89,19 @@ class Asked:
     """What somebody subscribes to."""
 
     name: str
-    url: str
+    channel: Channel
     types: Sequence[str]
     regions: Sequence[str]
     groups: Sequence[str]
-    ordered: bool
-    rate_per_minute: int | None
+    ordered: bool = False
+    rate_per_minute: int | None = None
+    url: str | None = None
+    email: str | None = None
+    language: Language = Language.INDONESIAN
+    digest: bool = False
+    role: Role | None = None
+    contact: str | None = None
+    """An e-mail address that is told when the webhook is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +171,25 @@ def check_wanted(
             raise NoSuchGroup(field=fields[2]) from error
 
 
-def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str:
-    """The address as it will be called. Raises UnsafeAddress, and what `check_wanted` does."""
+def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str | None:
+    """The URL as it will be called. Raises UnsafeAddress, EmailNotOffered, and what `check_wanted` does."""
     check_wanted(asked.types, asked.regions, asked.groups, directory=directory)
+    if (asked.email or asked.contact) and settings.smtp_host is None:
+        raise EmailNotOffered(field="email" if asked.email else "contact")
+    if asked.url is None:
+        return None
     ports = frozenset(int(port) for port in settings.webhook_ports.split(","))
     return check_url(asked.url, ports=ports, lab=settings.webhook_lab)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """What was made. `secret` is shown once, at this moment."""
+
+    done: Done
+    secret: str | None
+    contact: str | None
+    """The subscription that tells the owner by e-mail when this one is disabled; to be proved like any other."""
 
 
 async def subscribe(
@@ -169,44 +201,82 @@ async def subscribe(
     keys: Keys,
     directory: Directory,
     settings: NotifySettings,
-) -> tuple[Done, str]:
-    """Make a subscription, to be proved next, and its secret: shown once, at this moment.
+) -> Subscribed:
+    """Make a subscription, to be proved next; one to an inbox is there at once.
 
     Raises Forbidden, KeyReused, and what `check_asked` does.
     """
     if not may_manage(viewer) or viewer.organization is None:
         raise Forbidden
-    url = check_asked(asked, directory=directory, settings=settings)
-    secret = new_secret()
+    at, inbox = now(), asked.channel is Channel.INBOX
+    secret = new_secret() if asked.channel is Channel.WEBHOOK else None
     made = Subscription(
         id=str(uuid5(SUBSCRIPTIONS, f"{viewer.actor}\n{key}")),
         organization=viewer.organization,
         by=viewer.actor,
         right=right_of(viewer),
         name=asked.name,
-        url=url,
+        channel=asked.channel,
         types=tuple(asked.types),
         regions=tuple(asked.regions),
         groups=tuple(asked.groups),
         ordered=asked.ordered,
         rate_per_minute=asked.rate_per_minute,
-        secrets=(Secret(keys.seal(secret), made_at=now()),),
+        url=check_asked(asked, directory=directory, settings=settings),
+        secrets=(Secret(keys.seal(secret), made_at=at),) if secret else (),
+        email=asked.email,
+        language=asked.language,
+        digest=asked.digest,
+        role=asked.role,
+        status=Status.ACTIVE if inbox else Status.UNPROVED,
+        active_from=at if inbox else None,
     )
-    said = [asked.name, url, *asked.types, "", *asked.regions, "", *asked.groups]
-    request = Request.of(actor=viewer.actor, key=key, asked=[*said, str(asked.ordered), str(asked.rate_per_minute)])
-    return await subscriptions.create(made, outcome={"subscription": made.id}, request=request), secret
+    said = repr(asked)
+    request = Request.of(actor=viewer.actor, key=key, asked=[said])
+    done = await subscriptions.create(made, outcome={"subscription": made.id}, request=request)
+    if asked.contact is None:
+        return Subscribed(done, secret, contact=None)
+    contact = replace(
+        made,
+        id=str(uuid5(SUBSCRIPTIONS, f"{made.id}\ncontact")),
+        name=CONTACT_NAME.format(name=asked.name)[:NAME_MAX_CHARS],
+        channel=Channel.EMAIL,
+        types=("subscription.disabled",),
+        regions=(),
+        groups=(),
+        ordered=False,
+        rate_per_minute=None,
+        url=None,
+        secrets=(),
+        email=asked.contact,
+        about=made.id,
+    )
+    request = Request.of(actor=viewer.actor, key=f"{key}/contact", asked=[said])
+    await subscriptions.create(contact, outcome={"subscription": contact.id}, request=request)
+    return Subscribed(done, secret, contact=contact.id)
 
 
-async def verify(command: Command, sender: Sender, lanes: Lanes, endpoints: Endpoints) -> Done:
-    """Ask the endpoint whether it wants our events; from then on they match. Raises NotProved, NotInThisState."""
+async def verify(command: Command, sender: Sender, post: Post, lanes: Lanes, endpoints: Endpoints) -> Done:
+    """Ask the endpoint whether it wants our events: from then on they match. Of an e-mail, ask whoever reads it.
+
+    Raises NotProved, NotInThisState, AskedTooOften, MailServerDown.
+    """
     before = await command.subscriptions.get(command.subscription, viewer=command.viewer)
     command.expected.check(tag(before))
-    proved(before, now=now(), allowed_rate=None)  # refused before anybody is asked
-    proof = await sender.prove(before)
-    if proof.failure is not None:
-        raise NotProved(proof.failure, proof.status)
+    if before.channel is Channel.EMAIL:
+        check_owns(before, command.viewer)
+        asked(before, now=now())  # refused before anybody is asked
+        await post.ask(before)
+        return await command.do("asked", lambda it: asked(it, now=now()))
+    proved(before, now=now())  # refused before anybody is asked
+    rate: int | None = None
+    if before.channel is Channel.WEBHOOK:
+        proof = await sender.prove(before)
+        if proof.failure is not None:
+            raise NotProved(proof.failure, proof.status)
+        rate = proof.allowed_rate
     await endpoints.recovered(command.subscription)  # else its next failure would count from before it was disabled
-    done = await command.do("proved", lambda it: proved(it, now=now(), allowed_rate=proof.allowed_rate))
+    done = await command.do("proved", lambda it: proved(it, now=now(), allowed_rate=rate))
     await lanes.wake(command.subscription)
     return done
 
@@ -238,49 +308,10 @@ async def rotate(command: Command, keys: Keys, *, overlap: timedelta) -> tuple[D
 
 
 async def set_networks(command: Command, networks: Sequence[str]) -> Done:
-    """Open private networks for this endpoint; for administrators, and recorded."""
-    return await command.do("networks", lambda it: replace(it, networks=tuple(networks)))
+    """Open private networks for this endpoint; for administrators, and recorded. Raises NotForThisChannel."""
 
+    def opened(before: Subscription) -> Subscription:
+        check_webhook(before)
+        return replace(before, networks=tuple(networks))
 
-@dataclass(slots=True)
-class WouldMatch:
-    """What a dry run found."""
-
-    since: datetime
-    matched: int = 0
-    looked_at: int = 0
-    whole: bool = True
-    """False where there was more than one answer looks at."""
-    latest: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=DRY_RUN_SHOWN))
-
-
-async def dry_run(
-    asked: Asked,
-    *,
-    viewer: Viewer,
-    events: Events,
-    rights: Rights,
-    directory: Directory,
-    settings: NotifySettings,
-) -> WouldMatch:
-    """What would have matched in the last 7 days. Raises Forbidden, and what `check_asked` does."""
-    if not may_manage(viewer) or viewer.organization is None:
-        raise Forbidden
-    check_asked(asked, directory=directory, settings=settings)
-    organization = viewer.organization
-    tokens = frozenset(asked_tokens(asked.types, asked.regions, asked.groups))
-    given = (await rights.many([organization]))[organization]
-    until = now()
-    found = WouldMatch(since=until - DRY_RUN)
-    async for page in events.between(found.since, until):
-        for event in page:
-            if not tokens.isdisjoint(event_tokens(event["type"], event["region"], directory)) and may_be_told(
-                about(event), organization=organization, rights=(given, right_of(viewer)), subscription=""
-            ):
-                found.matched += 1
-                found.latest.append(event)
-        found.looked_at += len(page)
-        if found.looked_at >= DRY_RUN_LOOKED_AT_MAX:
-            found.whole = False
-            break
-    return found
+    return await command.do("networks", opened)
