@@ -1,4 +1,4 @@
-"""The whole system on this machine: Kafka, MongoDB, issuer, trace sink and services, up and down."""
+"""The whole system on this machine: Kafka, MongoDB, issuer, mail server, trace sink and services, up and down."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import state, topics
 from lab.errors import LabError
 from lab.keys import webhook_settings
-from lab.parts import Part, embedded_kafka, http_server, kafka, mongod, service
+from lab.parts import Part, embedded_kafka, http_server, kafka, mail_server, mongod, service
 from lab.parts.process import ports, repository_root, terminate
 from lab.state import Broker, Running, State
 
@@ -25,6 +25,7 @@ ADDRESS_VARIABLES = {
     "oidc": "OIDC_ISSUER",
     "otlp": "OTEL_EXPORTER_OTLP_ENDPOINT",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
+    "smtp": "SMTP_URI",
 }
 
 Report = Callable[[str, str], None]
@@ -41,7 +42,7 @@ class System:
 
     directory: Path
     environment: Mapping[str, str]
-    """What the services were told: addresses of Kafka, MongoDB, issuer and trace sink."""
+    """What the services were told: addresses of Kafka, MongoDB, issuer, mail server and trace sink."""
     services: Mapping[str, str]
     """Name → base URL."""
     parts: Mapping[str, Part]
@@ -154,6 +155,7 @@ class _Starting:
             "mongod": partial(mongod, outlives_parent=self._outlives_parent),
             "oidc": partial(_issuer, outlives_parent=self._outlives_parent),
             "otlp": partial(_trace_sink, outlives_parent=self._outlives_parent),
+            "smtp": partial(mail_server, outlives_parent=self._outlives_parent),
             "kafka": partial(
                 kafka if self._state.broker == "jvm" else embedded_kafka,
                 outlives_parent=self._outlives_parent,

@@ -1,8 +1,9 @@
-"""Real servers as child processes on free loopback ports: Kafka, MongoDB, and our own services."""
+"""Real servers as child processes on free loopback ports: Kafka, MongoDB, a mail server, and our own services."""
 
 from lab.parts.asgi import http_server, service
 from lab.parts.broker import kafka
 from lab.parts.embedded import embedded_kafka
+from lab.parts.mail import mail_server
 from lab.parts.mongo import mongod
 from lab.parts.process import NotReady, Part
 
@@ -12,6 +13,7 @@ __all__ = [
     "embedded_kafka",
     "http_server",
     "kafka",
+    "mail_server",
     "mongod",
     "service",
 ]

@@ -102,11 +102,11 @@ class Letters:
         letter["From"], letter["To"], letter["Subject"] = self._settings.email_from, subscription.email or "", subject
         letter["Message-ID"] = f"<{name}@{self._origin}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notices in answer
-        letter["Content-Language"] = subscription.language.value
         told |= {"language": subscription.language.value, "name": subscription.name, "subject": subject}
         letter.set_content(self._templates.get_template(f"{template}.txt").render(**told))
         letter.add_alternative(self._templates.get_template(f"{template}.html").render(**told), subtype="html")
         letter.set_boundary(f"={name}=")
+        letter["Content-Language"] = subscription.language.value  # before, it would become the first part's
         return letter
 
     def _link(self, path: str, purpose: Purpose, subscription: Subscription) -> str:

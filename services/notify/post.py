@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from email.message import EmailMessage
 from time import monotonic
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
@@ -15,6 +18,7 @@ from services.notify.settings import NotifySettings
 from services.notify.webhook import Answer
 
 RETRY_AFTER_S = 60
+DEFAULT_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 
 class MailServerDown(Unavailable):
@@ -25,12 +29,35 @@ class MailServerDown(Unavailable):
     detail_id = "Tidak ada yang berubah. Coba lagi setelah `Retry-After` detik."
 
 
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where it is, and how it is spoken to."""
+
+    host: str
+    port: int
+    scheme: str
+    username: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """From a setting. Raises ValueError, which does not show what may hold a password."""
+        parts = urlsplit(uri)
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise ValueError("SMTP_URI is not smtp://user:password@host:587, smtps://… or smtp+plain://…")
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        username, password = (unquote(text) if text else None for text in (parts.username, parts.password))
+        return cls(parts.hostname, port, parts.scheme, username, password)
+
+
 class Post:
     """The way to the mail server."""
 
     def __init__(self, letters: Letters, settings: NotifySettings) -> None:
+        """Raises ValueError for a setting that names no mail server."""
         self._letters = letters
-        self._settings = settings
+        self._server = MailServer.parse(settings.smtp_uri.get_secret_value()) if settings.smtp_uri else None
+        self._timeout_s = settings.smtp_timeout_s
 
     async def send(
         self, subscription: Subscription, deliveries: Sequence[Document], events: Sequence[Document]
@@ -48,21 +75,23 @@ class Post:
             raise MailServerDown(retry_after_s=RETRY_AFTER_S)
 
     async def _hand_over(self, letter: EmailMessage) -> Answer:
-        settings, begun = self._settings, monotonic()
+        server, begun = self._server, monotonic()
+        if server is None:  # it was there when the subscription was made
+            return Answer(None, "no_mail_server", {}, b"", 0.0)
         status: int | None = None
         failure: str | None = None
         said = ""
         try:
-            async with asyncio.timeout(settings.smtp_timeout_s):
+            async with asyncio.timeout(self._timeout_s):
                 _, said = await aiosmtplib.send(
                     letter,
-                    hostname=settings.smtp_host,
-                    port=settings.smtp_port,
-                    username=settings.smtp_username,
-                    password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
-                    use_tls=settings.smtp_tls == "tls",
-                    start_tls=settings.smtp_tls == "starttls",
-                    timeout=settings.smtp_timeout_s,
+                    hostname=server.host,
+                    port=server.port,
+                    username=server.username,
+                    password=server.password,
+                    use_tls=server.scheme == "smtps",
+                    start_tls=server.scheme == "smtp",
+                    timeout=self._timeout_s,
                 )
             status = aiosmtplib.SMTPStatus.completed
         except aiosmtplib.SMTPRecipientsRefused as error:

@@ -1,6 +1,6 @@
 """What notify reads beyond the chassis' settings. Each value is documented once, here."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
@@ -35,13 +35,9 @@ class NotifySettings(Settings):
     """Requests in flight to one endpoint."""
     webhook_in_flight_max: Annotated[int, Field(ge=1, le=4_096)] = 256
     """Requests in flight from one process."""
-    smtp_host: str | None = None
-    """The mail server that takes our e-mails. Without it nobody can subscribe by e-mail."""
-    smtp_port: Annotated[int, Field(ge=1, le=65_535)] = 587
-    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
-    """`none` for a server on this very machine alone."""
-    smtp_username: str | None = None
-    smtp_password: SecretStr | None = None
+    smtp_uri: SecretStr | None = None
+    """The mail server that takes our e-mails: `smtp://user:password@host:587` (STARTTLS), `smtps://…:465`, or, on this
+    very machine alone, `smtp+plain://…`. Without it nobody can subscribe by e-mail."""
     smtp_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
     """A letter that takes longer to hand over has failed for now."""
     smtp_concurrency: Annotated[int, Field(ge=1, le=64)] = 4

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from chassis.viewer import Viewer, viewer_of
 from contracts import events
 from contracts.assessment import AssessmentState, PredicateBasis, Stage, Status
 from contracts.fact import Visibility
+from contracts.notify import SubscriptionDisabled
 from contracts.regions import Directory
 from contracts.roles import TokenClaims
 from services.notify.domain.right import Kind, Right
@@ -92,20 +93,25 @@ def sent(region: str, revision: int, *, public: bool = False, at: datetime | Non
 def state(region: str, revision: int, *, public: bool = False, at: datetime | None = None) -> Fact[AssessmentState]:
     """The same, as it is read from Kafka."""
     fact = sent(region, revision, public=public, at=at)
-    record: ConsumerRecord[bytes | None, bytes | None] = ConsumerRecord(
-        topic=fact.topic.name,
+    return incoming(_record(fact.topic.name, region, fact.value, fact.envelope.headers()), AssessmentState)
+
+
+def _record(
+    topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]]
+) -> ConsumerRecord[bytes | None, bytes | None]:
+    return ConsumerRecord(
+        topic=topic,
         partition=0,
         offset=0,
         timestamp=0,
         timestamp_type=0,
-        key=region.encode(),
-        value=fact.value,
+        key=key.encode(),
+        value=value,
         checksum=None,
         serialized_key_size=0,
         serialized_value_size=0,
-        headers=fact.envelope.headers(),
+        headers=headers,
     )
-    return incoming(record, AssessmentState)
 
 
 @dataclass
@@ -214,6 +220,16 @@ class Office:
     async def hear(self, *facts: Fact[Any]) -> None:
         """One batch."""
         await hear(facts, stores=self.stores, directory=DIRECTORY, settings=self.settings)
+
+    async def hear_of_itself(self) -> None:
+        """What its subscriptions have to tell, as if it had gone through Kafka."""
+        for document in await self.parts.collection("subscriptions").find({}).to_list(None):
+            for entry in document["outbox"]:
+                if "topic" not in entry:  # a note
+                    continue
+                headers = [(name, value.encode()) for name, value in entry["headers"].items()]
+                record = _record(entry["topic"], entry["key"], bytes(entry["value"]), headers)
+                await self.hear(incoming(record, SubscriptionDisabled))
 
     @asynccontextmanager
     async def open(self, **changes: Any) -> AsyncGenerator["asyncio.Task[None]"]:

@@ -53,6 +53,7 @@ class NotInThisState(Problem):
     status, code, title = 409, "not_in_this_state", "The subscription's status does not allow this"
 
     def __init__(self, status: Status) -> None:
+        self.is_now = status
         super().__init__(
             f"It is {status.value}. An unproved or disabled one becomes active by `verification`; a paused one by "
             "`resumption`; a closed one stays closed: make a new one.",

@@ -1,7 +1,9 @@
 """What people do by a link in an e-mail, without signing in: say yes to it, or no."""
 
+from contextlib import suppress
+
 from chassis.clock import now
-from services.notify.domain.subscription import LISTENING, NotInThisState, Status, Subscription, closed, proved
+from services.notify.domain.subscription import LISTENING, NotInThisState, closed, proved
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.lanes import Lanes
 from services.notify.store.subscriptions import Subscriptions
@@ -12,23 +14,18 @@ async def confirm(subscription_id: str, *, subscriptions: Subscriptions, lanes: 
 
     To follow the link twice is no mistake. Raises NotFound.
     """
-
-    def decide(before: Subscription) -> tuple[Subscription, None]:
-        return (before if before.status in LISTENING else proved(before, now=now())), None
-
-    await endpoints.recovered(subscription_id)
+    await endpoints.recovered(subscription_id)  # else its next failure would count from before it was disabled
     try:
-        await subscriptions.settle(subscription_id, what="confirmed", decide=decide)
-    except NotInThisState:
-        return False
+        await subscriptions.settle(
+            subscription_id, what="confirmed", decide=lambda before: (proved(before, now=now()), None)
+        )
+    except NotInThisState as refused:
+        return refused.is_now in LISTENING
     await lanes.wake(subscription_id)
     return True
 
 
 async def unsubscribe(subscription_id: str, *, subscriptions: Subscriptions) -> None:
     """Whoever reads the address wants no more. Twice is no mistake. Raises NotFound."""
-
-    def decide(before: Subscription) -> tuple[Subscription, None]:
-        return (before if before.status is Status.CLOSED else closed(before)), None
-
-    await subscriptions.settle(subscription_id, what="unsubscribed", decide=decide)
+    with suppress(NotInThisState):
+        await subscriptions.settle(subscription_id, what="unsubscribed", decide=lambda before: (closed(before), None))

@@ -64,8 +64,8 @@ class EmailNotOffered(Problem):
     """There is no mail server."""
 
     status, code, title = 422, "email_not_offered", "No e-mail is sent from here"
-    detail = "Subscribe by webhook or to an inbox, or ask whoever runs this Living Lab to set SMTP_HOST."
-    detail_id = "Berlangganan lewat webhook atau kotak masuk, atau minta pengelola Living Lab ini mengatur SMTP_HOST."
+    detail = "Subscribe by webhook or to an inbox, or ask whoever runs this Living Lab to set SMTP_URI."
+    detail_id = "Berlangganan lewat webhook atau kotak masuk, atau minta pengelola Living Lab ini mengatur SMTP_URI."
 
 
 class NotProved(Problem):
@@ -174,7 +174,7 @@ def check_wanted(
 def check_asked(asked: Asked, *, directory: Directory, settings: NotifySettings) -> str | None:
     """The URL as it will be called. Raises UnsafeAddress, EmailNotOffered, and what `check_wanted` does."""
     check_wanted(asked.types, asked.regions, asked.groups, directory=directory)
-    if (asked.email or asked.contact) and settings.smtp_host is None:
+    if (asked.email or asked.contact) and settings.smtp_uri is None:
         raise EmailNotOffered(field="email" if asked.email else "contact")
     if asked.url is None:
         return None
