@@ -18,7 +18,7 @@ CONFIRM_WITHIN_S = 3 * 86_400
 Token = Annotated[str, Query(max_length=400, description="As in the link of the e-mail.")]
 HTML: dict[int | str, dict[str, Any]] = {
     200: {"description": "A page for people.", "content": {"text/html": {"schema": {"type": "string"}}}},
-    410: {
+    404: {
         "description": "The link is too old, or none of ours.",
         "content": {"text/html": {"schema": {"type": "string"}}},
     },
@@ -122,4 +122,4 @@ def _opened(keys: Keys, purpose: Purpose, token: str) -> str | None:
 
 def _page(letters: Letters, texts: Texts | None) -> HTMLResponse:
     page = letters.page(**(texts or INVALID))
-    return HTMLResponse(page, status_code=200 if texts else 410, headers=HEADERS)
+    return HTMLResponse(page, status_code=200 if texts else 404, headers=HEADERS)
