@@ -1,7 +1,8 @@
 """An organization that subscribes, and its receiver, in a test."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
@@ -47,6 +48,13 @@ class Subscriber:
     async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         headers = {**self._signed, **request.pop("headers", {})}
         return await self._http.request(method, f"{self._address}/{path}", headers=headers, **request)
+
+    @asynccontextmanager
+    async def stream(self, path: str, **request: Any) -> AsyncGenerator[AsyncIterator[str]]:
+        """Its lines, once it is open."""
+        async with self._http.stream("GET", f"{self._address}/{path}", headers=self._signed, **request) as answer:
+            assert answer.status_code == 200
+            yield answer.aiter_lines()
 
     async def subscribe(self, url: str, *types: str, **more: Any) -> dict[str, Any]:
         asked = {"name": "Uji", "url": url, "types": list(types), **more}
