@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.assessment import Stage
 from contracts.roles import Role
 from contracts.scoring import Score, ScoreRecalculated
-from lab import audience, findings, official, publication, published, region, system, waterfall
+from lab import audience, findings, official, publication, published, readers, region, system, waterfall
 from lab.errors import LabError
 from lab.findings import Pace, Standing
 from lab.published import Published
@@ -78,13 +78,18 @@ def run(running: system.System, out: Console) -> None:
 async def _run(running: system.System, out: Console) -> None:
     results = published.read()
     trace_id = token_hex(16)
-    async with _access(running) as access, audience.gathered(running, access) as listeners:
+    async with (
+        _access(running) as access,
+        audience.gathered(running, access) as listeners,
+        readers.gathered(running, access, region=SUMEDANG) as watching,
+    ):
         *ministries, province = listeners
         province.go_down()
         sent, arrived = await _report_all(results, running, out, sumedang_trace=trace_id)
         await audience.forge(ministries[-1])
         await province.come_back()
         seen = [await one.until_heard_of([result.code for result in results]) for one in listeners]
+        read = await watching.read(scores=sum(result.code.partition(".")[0] == readers.PROVINCE for result in results))
         heard = [audience.heard(one, of_one) for one, of_one in zip(listeners, seen, strict=True)]
     differing = differences(results, {name: score.fact for name, score in arrived.items()})
     findings.show_equality(out, len(results) - len(differing), len(results), differing)
@@ -106,6 +111,7 @@ async def _run(running: system.System, out: Console) -> None:
         )
         out.print(waterfall.table(spans, width=out.width))
     findings.show_audience(out, heard)
+    findings.show_readers(out, read)
     waits = [arrived[name].at - sent_at for name, sent_at in sent.items()]
     seconds = max(score.at for score in arrived.values()) - min(sent.values())
     findings.show_pace(out, Pace(len(sent) + len(arrived), seconds, waits, AT_ONCE))

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 from lab.audience import Heard
 from lab.official import Decreed
+from lab.readers import Read
 
 DIFFERENCES_SHOWN = 40
 KINDS = {"province": ("Provinsi", "provinces"), "regency": ("Kabupaten", "regencies"), "city": ("Kota", "cities")}
@@ -230,6 +231,16 @@ def show_audience(out: Console, all_heard: Sequence[Heard]) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def show_readers(out: Console, read: Read) -> None:
+    """Live, in an inbox, by e-mail."""
+    heading(out, "Pembina di Kemendagri membaca", "supervisors at Kemendagri read of it")
+    shown = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    shown.add_row("layar · live stream", f"{read.on_screen} nilai Jawa Barat · scores of West Java, as they came")
+    shown.add_row("kotak masuk · inbox", f"{read.unread} belum dibaca · unread; {read.latest[0]}")
+    shown.add_row("surel · e-mail", read.letter)
+    out.print(shown)
 
 
 def show_pace(out: Console, pace: Pace) -> None:
