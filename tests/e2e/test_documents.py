@@ -131,6 +131,10 @@ def test_the_ministries_guide_does_what_it_says(tmp_path: Path) -> None:
     assert '"status":"delivered"' in told
     assert '"status":"accepted"' in told, "the replay"
     assert '"keys":["whpk_' in told
+    assert "\nevent: id.livinglab.score.recalculated.v1\n" in told, "live"
+    assert "Kabupaten Kuningan: Nilai indeks dihitung: 2,99 (hasil resmi)" in told, "in the inbox"
+    assert re.search(r'"changed":[1-9][0-9]*,"unread":0', told)
+    assert '"email":"pembina@kemendagri.example.go.id"' in told
 
 
 def test_the_ministries_guide_names_every_fact() -> None:

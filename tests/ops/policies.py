@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
 from services.notify.domain.address import CLOSED, GLOBAL_UNICAST, Network
+from services.notify.post import DEFAULT_PORTS
 from services.notify.settings import NotifySettings
 
 Manifest = dict[str, Any]
@@ -185,6 +186,7 @@ def strangers_are_called_in_the_world_alone(manifests: list[Manifest]) -> list[s
     """
     offences: list[str] = []
     wanted = {int(port) for port in NotifySettings.model_fields["webhook_ports"].default.split(",")}
+    wanted |= {port for scheme, port in DEFAULT_PORTS.items() if scheme != "smtp+plain"}
     for workload in of_kind(manifests, "Deployment"):
         if pod_labels(workload)["app.kubernetes.io/name"] != "notify":
             continue

@@ -123,9 +123,10 @@ def test_optional_addresses_are_passed_on_only_when_set(
     load_compose: Load, root: Path, compose_variables: dict[str, str]
 ) -> None:
     file = root / "docker-compose.yml"
-    ours = load_compose(file, compose_variables | {"WEBHOOK_ORIGIN": "lab.example"})["services"]
+    told = {"WEBHOOK_ORIGIN": "lab.example", "SMTP_URI": "smtp://mail.example", "PUBLIC_ADDRESS": "https://lab.example"}
+    ours = load_compose(file, compose_variables | told)["services"]
     for name in ("notify-api", "notify-worker"):
-        assert ours[name]["environment"]["WEBHOOK_ORIGIN"] == "lab.example"
+        assert told.items() <= ours[name]["environment"].items()
     endpoint = "http://collector:4318"
     without = load_compose(file, compose_variables)["services"]["scoring-api"]["environment"]
     given = load_compose(file, compose_variables | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
