@@ -25,6 +25,21 @@ class Hearing:
     hung: list[float] = field(default_factory=list[float])
     """When a message came to one of these."""
 
+    awaited: dict[tuple[str, str], asyncio.Future[None]] = field(
+        default_factory=dict[tuple[str, str], asyncio.Future[None]]
+    )
+
+    def take(self, path: str, name: str, *, at: float) -> None:
+        """Note that a message came."""
+        self.came.setdefault((path, name), at)
+        if awaited := self.awaited.pop((path, name), None):
+            awaited.set_result(None)
+
+    async def one(self, path: str, name: str) -> None:
+        """Until this one came, whenever that was."""
+        if (path, name) not in self.came:
+            await self.awaited.setdefault((path, name), asyncio.get_running_loop().create_future())
+
     async def until(self, count: int, *, within_s: float) -> None:
         """Until so many different messages came. Raises WrongResult."""
         deadline = time.monotonic() + within_s
@@ -46,7 +61,7 @@ class _Ear(Endpoint):
             if path.decode() in self._hearing.hanging:
                 self._hearing.hung.append(at)
                 return
-            self._hearing.came.setdefault((path.decode(), name), at)
+            self._hearing.take(path.decode(), name, at=at)
         super().answer(head)
 
 
