@@ -1,4 +1,4 @@
-"""`python -m tests.bench [scoring|latency|growth|reads|public|webhooks]`: all without one. Figures as JSON."""
+"""`python -m tests.bench [part ...]`, a part as in PARTS: all without one. Figures as JSON."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import growth, latency, public, scoring, webhooks
+from tests.bench import fanout, growth, hanging, latency, public, scoring, streams, webhooks, whole
 from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
@@ -18,6 +18,10 @@ PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
     "reads": growth.measure_reads,
     "public": public.measure,
     "webhooks": webhooks.measure,
+    "hanging": hanging.measure,
+    "matching": fanout.measure,
+    "streams": streams.measure,
+    "submit": whole.measure,
 }
 
 

@@ -64,7 +64,9 @@ def publish(part: str, figures: Sequence[Figure], *, circumstances: str) -> None
     kept = [line for line in before if not orjson.loads(line)["name"].startswith(f"{part}_")]
     LINES.write_bytes(b"\n".join([*kept, *new, b""]))
     begin, end = f"<!-- {part}: written by make bench -->", f"<!-- end of {part} -->"
-    above, _, rest = REPORT.read_text().partition(begin)
+    above, there, rest = REPORT.read_text().partition(begin)
+    if not there:  # a new part comes below the others
+        above, rest = f"{above.rstrip()}\n\n", f"{end}\n"
     REPORT.write_text(f"{above}{begin}\n{circumstances}\n\n{_table(figures)}\n{end}{rest.partition(end)[2]}")
 
 

@@ -8,7 +8,8 @@ fact, which the worker sends after its majority writes. Beside it the bare loop,
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -21,7 +22,8 @@ from lab.parts import Part, service
 from tests.bench import chain
 from tests.bench.drain import CATALOGUE_GROUPS, WORKER_GROUP, Side, bare, drain_once, results, running, worker
 from tests.bench.figures import Figure, percentile
-from tests.bench.load import CYCLE, INDICATORS, batch_producer, produce, send, send_catalogue, submissions
+from tests.bench.load import batch_producer, produce, send, send_catalogue, submissions
+from tests.bench.reporting import DEADLINE_S, Reporter, open_loop, reporters
 from tests.bench.stage import Stage
 
 ROUNDS = 3
@@ -29,7 +31,6 @@ SLOW_PER_S, SLOW_S = 20, 15
 FAST_S = 6
 PROBE_EVENTS = 15_000
 ASK_AGAIN_S = 0.004
-DEADLINE_S = 30.0
 
 
 def measure(stage: Stage, progress: Progress) -> list[Figure]:
@@ -76,14 +77,7 @@ async def _slow(stage: Stage, heard: Callable[[str, Sequence[float]], None]) -> 
                 httpx.AsyncClient(base_url=f"{scoring.address}/scoring/v1", timeout=DEADLINE_S) as reading,
                 chain.running(stage.kafka, stage.environment["MONGODB_URI"], plain) as bare_chain,
             ):
-                codes = [
-                    region.code for region in Directory.load() if region.kind != "province" and region.self_governing
-                ]
-                regions = [
-                    _Region(code, stage.token(code, "penanggung-jawab", "koordinator-spbe"), writing, reading)
-                    for code in codes
-                ]
-                regions = regions[: SLOW_PER_S * SLOW_S]
+                regions = reporters(stage, writing, SLOW_PER_S * SLOW_S)
                 for region in regions:
                     await region.fill()
                 body = submissions(["32.11"], 1, seed=1)[0].fact.value
@@ -91,73 +85,23 @@ async def _slow(stage: Stage, heard: Callable[[str, Sequence[float]], None]) -> 
                     if number:
                         for region in regions:
                             await region.reopen()
-                    heard("chain", await _open_loop([region.submit_and_read for region in regions]))
+                    reads = [partial(_submit_and_read, region, reading) for region in regions]
+                    heard("chain", await open_loop(reads, per_s=SLOW_PER_S))
 
                     async def one() -> None:
                         await bare_chain.submit(uuid4().hex.encode(), body)
 
-                    heard("bare_chain", await _open_loop([one] * len(regions)))
+                    heard("bare_chain", await open_loop([one] * len(regions), per_s=SLOW_PER_S))
 
 
-async def _open_loop(jobs: Sequence[Callable[[], Awaitable[None]]]) -> list[float]:
-    """Start one every 1/SLOW_PER_S seconds whatever became of the others; seconds from its time until it was done."""
-    begin = time.perf_counter()
-
-    async def timed(scheduled: float, job: Callable[[], Awaitable[None]]) -> float:
-        await asyncio.sleep(scheduled - time.perf_counter())
-        async with asyncio.timeout(DEADLINE_S):
-            await job()
-        return time.perf_counter() - scheduled
-
-    return await asyncio.gather(*(timed(begin + 1 + n / SLOW_PER_S, job) for n, job in enumerate(jobs)))
-
-
-class _Region:
-    """Somebody who fills, submits and reopens one assessment."""
-
-    def __init__(
-        self, code: str, token: dict[str, str], writing: httpx.AsyncClient, reading: httpx.AsyncClient
-    ) -> None:
-        self._token = token
-        self._writing = writing
-        self._reading = reading
-        self._code = code
-        self._id = f"{CYCLE}:{code}"
-        self._tag = ""
-
-    async def fill(self) -> None:
-        """Open, and answer everything."""
-        await self._asked("POST", "/assessments", json={"region": self._code, "cycle": CYCLE}, key=True)
-        whole = (await self._asked("GET", f"/assessments/{self._id}")).json()
-        answers = [{"number": a["number"], "etag": a["etag"], "level": 3} for a in whole["answers"]]
-        assert len(answers) == INDICATORS
-        await self._asked("PATCH", f"/assessments/{self._id}/answers", json={"answers": answers})
-        self._tag = (await self._asked("GET", f"/assessments/{self._id}/progress")).headers["ETag"]
-        self._tag = (await self._asked("POST", f"/assessments/{self._id}/minutes", key=True)).headers["ETag"]
-
-    async def reopen(self) -> None:
-        """Take it back, so that it can be submitted again."""
-        answer = await self._asked("POST", f"/assessments/{self._id}/reopening", key=True)
-        self._tag = answer.headers["ETag"]
-
-    async def submit_and_read(self) -> None:
-        """Returns when the scoring API shows the revision that was submitted."""
-        answer = await self._asked("POST", f"/assessments/{self._id}/submission", key=True)
-        self._tag = answer.headers["ETag"]
-        revision = answer.json()["revision"]
-        while True:
-            shown = await self._reading.get(f"/scores/{self._id}", headers=self._token)
-            if shown.status_code == 200 and shown.json()["revision"] >= revision:
-                return
-            await asyncio.sleep(ASK_AGAIN_S)
-
-    async def _asked(self, method: str, path: str, *, json: object = None, key: bool = False) -> httpx.Response:
-        headers = self._token | {"If-Match": self._tag} if self._tag else dict(self._token)
-        if key:
-            headers["Idempotency-Key"] = uuid4().hex
-        answer = await self._writing.request(method, path, json=json, headers=headers)
-        answer.raise_for_status()
-        return answer
+async def _submit_and_read(region: Reporter, reading: httpx.AsyncClient) -> None:
+    """Returns when the scoring API shows the revision that was submitted."""
+    revision = await region.submit()
+    while True:
+        shown = await reading.get(f"/scores/{region.id}", headers=region.token)
+        if shown.status_code == 200 and shown.json()["revision"] >= revision:
+            return
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 def _fast(stage: Stage, side: Side, regions: Sequence[str], rate: float, *, seed: int) -> list[float]:

@@ -31,10 +31,12 @@ class Endpoint(asyncio.Protocol):
             length = int(head[place + len(LENGTH) :].split(b"\r\n", 1)[0]) if place >= 0 else 0
             if len(self._sent) < end + 4 + length:
                 return
-            self._answer(head.split(b" ", 1)[0])
+            self.answer(head)
             self._sent = self._sent[end + 4 + length :]
 
-    def _answer(self, method: bytes) -> None:
+    def answer(self, head: bytes) -> None:
+        """A request with this head, in small letters, is there as a whole."""
+        method = head.split(b" ", 1)[0]
         if method == b"post":
             Endpoint.taken += 1
             self._transport.write(NO_CONTENT)

@@ -14,15 +14,14 @@ import psutil
 from confluent_kafka import Producer
 from rich.progress import Progress
 
-from chassis.settings import Settings
-from chassis.store import connect
 from contracts.regions import Directory
-from lab.parts import Part, service
+from lab.parts import Part
 from lab.parts.process import ports
 from tests.bench.drain import WrongResult
 from tests.bench.figures import Figure
+from tests.bench.posting import furnished, keys_of, worker
 from tests.bench.stage import Stage
-from tests.notify.office import Office, sent, state
+from tests.notify.office import sent, state
 
 DELIVERIES = 16_000
 SUBSCRIPTIONS = 8
@@ -142,49 +141,32 @@ async def _fill(
     stage: Stage, database: str, endpoint: _Endpoint, events: int, *, subscriptions: int = SUBSCRIPTIONS
 ) -> Mapping[str, str]:
     """Subscriptions, and what they are to get of so many events; the keys that their secrets were sealed with."""
-    settings = Settings.model_validate(
-        {"mongodb_uri": stage.environment["MONGODB_URI"], "mongodb_database": database, "metrics_port": 0}
-    )
-    client, own = connect(settings, service="bench")
-    office = await Office.furnish(own, settings)
-    for number in range(subscriptions):
-        await office.subscribe(f"{endpoint.url}/{number}", id=f"bench-{number}")
-    facts = [state(REGIONS[number % len(REGIONS)], 1 + number // len(REGIONS)) for number in range(events)]
-    for first in range(0, len(facts), 500):
-        await office.hear(*facts[first : first + 500])
-    client.close()
-    sealing = office.settings.webhook_sealing_keys
-    signing = office.settings.webhook_signing_key
-    assert sealing and signing
-    return {
-        "WEBHOOK_SEALING_KEYS": sealing.get_secret_value(),
-        "WEBHOOK_SIGNING_KEY": signing.get_secret_value(),
-        "WEBHOOK_LAB": "true",
-        "WEBHOOK_CONCURRENCY": str(IN_FLIGHT // subscriptions),
-    }
+    async with furnished(stage, database) as office:
+        for number in range(subscriptions):
+            await office.subscribe(f"{endpoint.url}/{number}", id=f"bench-{number}")
+        facts = [state(REGIONS[number % len(REGIONS)], 1 + number // len(REGIONS)) for number in range(events)]
+        for first in range(0, len(facts), 500):
+            await office.hear(*facts[first : first + 500])
+        return {**keys_of(office.settings), "WEBHOOK_CONCURRENCY": str(IN_FLIGHT // subscriptions)}
 
 
 @contextmanager
 def _side(stage: Stage, name: str, database: str, keys: Mapping[str, str]) -> Generator[Part]:
-    env = {**stage.environment, **keys, "MONGODB_DATABASE": database, "TRACES_SAMPLE_RATIO": "0.01"}
-    directory = stage.directory / "side"
     if name == "notify":
-        for topic in ("assessment", "score"):
-            full = f"livinglab.{topic}"
-            stage.begin_at(f"notify.{topic}", full, stage.ends(full))
-        part = service(directory, "notify", {**env, "ROLE": "worker"})
-    else:
-        part = Part(
-            name,
-            address="",
-            port=0,
-            command=[sys.executable, "-m", "tests.bench.barehooks"],
-            directory=directory,
-            probe=lambda: None,
-            env=env,
-        )
-    with part:
-        yield part
+        with worker(stage, database, keys) as part:
+            yield part
+        return
+    bare = Part(
+        name,
+        address="",
+        port=0,
+        command=[sys.executable, "-m", "tests.bench.barehooks"],
+        directory=stage.directory / "side",
+        probe=lambda: None,
+        env={**stage.environment, **keys, "MONGODB_DATABASE": database},
+    )
+    with bare:
+        yield bare
 
 
 def _watch(stage: Stage, database: str, endpoint: _Endpoint, part: Part, *, begin: int, count: int) -> Sent:
