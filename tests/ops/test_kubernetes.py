@@ -141,7 +141,11 @@ BREAKS: dict[policies.Policy, list[tuple[str, Callable[[dict[str, Any]], object]
         ("NetworkPolicy/webhooks", lambda m: exceptions(m, 0).append("8.0.0.0/8"), "can't call all of 0.0.0.0/0"),
         ("NetworkPolicy/webhooks", lambda m: exceptions(m, 1).append("2600::/12"), "can't call all of 2000::/3"),
         ("NetworkPolicy/webhooks", lambda m: peers(m)[1]["ipBlock"].update(cidr="::/0"), "may call fc00::/7"),
-        ("NetworkPolicy/webhooks", lambda m: m["spec"]["egress"][0]["ports"].pop(), "reaches the ports [443, 465, 8443]"),
+        (
+            "NetworkPolicy/webhooks",
+            lambda m: m["spec"]["egress"][0]["ports"].pop(),
+            "reaches the ports [443, 465, 8443]",
+        ),
         ("NetworkPolicy/webhooks", lambda m: m["spec"]["egress"][0].pop("to"), "lets everything out"),
         (
             "NetworkPolicy/webhooks",

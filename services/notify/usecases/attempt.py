@@ -96,6 +96,11 @@ class Attempts:
         names = {name for one in subscriptions for name in (one.id, endpoint_of(one))}
         self._health.update(dict.fromkeys(names, Health()) | dict(await self._endpoints.many(names)))
 
+    def spared_until(self, subscription: Subscription) -> datetime | None:
+        """Nothing is sent before; None: it may be sent something."""
+        until = self._health[endpoint_of(subscription)].open_until
+        return until if until and until > now() else None
+
     async def attempt(self, deliveries: Sequence[Document], visit: Visit) -> bool:
         """Hand over, several in one letter; store what came of it. Whether the lane may go on to the next."""
         may, subscription = [one for one in deliveries if self._may_be_told(one, visit)], visit.subscription
@@ -138,11 +143,11 @@ class Attempts:
 
     async def _may_send(self, visit: Visit) -> bool:
         """Whether the endpoint may be sent something now; waits for its rate."""
+        if until := self.spared_until(visit.subscription):
+            visit.left_until = until
+            return False
         name = endpoint_of(visit.subscription)
         health = self._health[name]
-        if health.open_until and health.open_until > now():
-            visit.left_until = health.open_until
-            return False
         if health.probing and name in self._probing:  # one attempt shows whether it is back before others follow
             visit.left_until = now() + timedelta(seconds=PROBE_WAIT_S)
             return False
@@ -228,10 +233,10 @@ class Attempts:
     ) -> None:
         # A mail server that answers is well: then it is the address that failed.
         name = subscription.id if answer.status is not None else endpoint_of(subscription)
-        pause_s = self._settings.webhook_pause_s
-        health = after_failure(
-            self._health[name], name=name, now=at, first_pause_s=pause_s, retry_after_s=retry_after_s
-        )
+        before, pause_s = self._health[name], self._settings.webhook_pause_s
+        if before.open_until and at < before.open_until:
+            return  # under way when it opened: sixteen that fail together are one failure, not a pause of minutes
+        health = after_failure(before, name=name, now=at, first_pause_s=pause_s, retry_after_s=retry_after_s)
         self._health[name] = health
         await self._endpoints.failed(name, health)
         after = timedelta(seconds=self._settings.webhook_disable_after_s)

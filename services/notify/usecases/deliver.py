@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chassis.clock import now
@@ -49,21 +50,22 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
     """
     oldest = now() - timedelta(days=settings.retention_days)
     heard = [_event(fact, directory, days=settings.retention_days) for fact in facts if fact.envelope.time > oldest]
-    if forks := await stores.events.keep(heard):
-        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
     asking: dict[str, list[_Asking]] = defaultdict(list)
     for event in heard:
         one = _Asking(event, about(event))
         for token in event_tokens(event["type"], event["region"], directory):
             asking[token].append(one)
-    after, digest_at = "", next_digest(now(), every_s=settings.email_digest_every_s)
-    while asking:
-        page = await stores.subscriptions.asking(asking.keys(), after=after, limit=SUBSCRIPTIONS_AT_ONCE)
+    if not heard:
+        return
+    listening = partial(stores.subscriptions.asking, asking.keys(), limit=SUBSCRIPTIONS_AT_ONCE)
+    forks, page = await asyncio.gather(stores.events.keep(heard), listening(after=""))
+    if forks:
+        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
+    digest_at = next_digest(now(), every_s=settings.email_digest_every_s)
+    while page:
         rights = await stores.rights.many({subscription.organization for subscription, _ in page})
         await hand_over(_matches(page, asking, rights, digest_at), stores)
-        if len(page) < SUBSCRIPTIONS_AT_ONCE:
-            return
-        after = page[-1][0].id
+        page = await listening(after=page[-1][0].id) if len(page) == SUBSCRIPTIONS_AT_ONCE else []
 
 
 @dataclass(frozen=True, slots=True, eq=False)

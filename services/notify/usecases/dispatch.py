@@ -86,21 +86,30 @@ class Dispatcher:
                 log.error("a lane was not served", exc_info=error)
 
     async def _load(self, claimed: Sequence[Document]) -> _Round:
-        stores, beside = self._stores, [lane["_id"] for lane in claimed if not lane["ordered"]]
-        ordered = [lane["_id"] for lane in claimed if lane["ordered"]]
+        stores = self._stores
+        subscriptions = await stores.subscriptions.many({lane["subscription"] for lane in claimed})
+        await self._attempts.look_at(subscriptions.values())
+        # What waits for an endpoint that is spared, or for its owner, may be much: it is not read to be left again.
+        served = [lane for lane in claimed if self._may_serve(subscriptions.get(lane["subscription"]))]
+        beside = [lane["_id"] for lane in served if not lane["ordered"]]
+        ordered = [lane["_id"] for lane in served if lane["ordered"]]
         due = await stores.deliveries.due(beside, now=now()) if beside else []
         behind = await stores.deliveries.in_order(ordered) if ordered else []
         waiting: dict[str, list[Document]] = defaultdict(list)
         for delivery in (*due, *behind):
             waiting[delivery["lane"]].append(delivery)
-        subscriptions = await stores.subscriptions.many({lane["subscription"] for lane in claimed})
-        await self._attempts.look_at(subscriptions.values())
-        return _Round(
-            subscriptions,
-            await stores.rights.many({s.organization for s in subscriptions.values()}),
-            await stores.events.many({delivery["event"] for delivery in (*due, *behind)}),
-            waiting,
-            whole=len(due) < LOAD_MAX and len(behind) < LOAD_MAX,
+        rights, events = await asyncio.gather(
+            stores.rights.many({s.organization for s in subscriptions.values()}),
+            stores.events.many({delivery["event"] for delivery in (*due, *behind)}),
+        )
+        whole = len(due) < LOAD_MAX and len(behind) < LOAD_MAX
+        return _Round(subscriptions, rights, events, waiting, whole=whole)
+
+    def _may_serve(self, subscription: Subscription | None) -> bool:
+        return (
+            subscription is not None
+            and subscription.status is Status.ACTIVE
+            and self._attempts.spared_until(subscription) is None
         )
 
     async def _serve(self, lane: Document, loaded: _Round) -> None:
@@ -110,6 +119,9 @@ class Dispatcher:
             return
         if subscription.status is not Status.ACTIVE:
             await lanes.put_off(lane, None)
+            return
+        if until := self._attempts.spared_until(subscription):
+            await lanes.put_off(lane, until)
             return
         right = loaded.rights[subscription.organization]
         visit = Visit(lane, subscription, right, loaded.events, whole=loaded.whole)
