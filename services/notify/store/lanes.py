@@ -89,12 +89,14 @@ class Lanes:
         """
         claim = uuid4().hex
         due: Document = {"due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-        found = await self._lanes.find(due, {"_id": 1}).sort("due_at", 1).limit(limit).to_list(None)
+        found = await self._lanes.find(due).sort("due_at", 1).limit(limit).to_list(None)
         names = [lane["_id"] for lane in found]
         if not names:
             return []
         lease = {"$set": {"due_at": {"$add": ["$$NOW", round(lease_s * 1000)]}, "claim": claim}}
-        await self._lanes.update_many({"_id": {"$in": names}, **due}, [lease])
+        done = await self._lanes.update_many({"_id": {"$in": names}, **due}, [lease])
+        if done.modified_count == len(found):  # what was put into one between the two reads as having come meanwhile
+            return [{**lane, "claim": claim} for lane in found]
         return await self._lanes.find({"_id": {"$in": names}, "claim": claim}).to_list(None)
 
     async def leave(self, lane: Document) -> None:

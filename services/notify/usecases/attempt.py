@@ -5,7 +5,7 @@ What came of every attempt is stored before anything else is begun; what it mean
 
 import asyncio
 from asyncio import Semaphore
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -91,9 +91,9 @@ class Attempts:
         self._probing: set[str] = set()
         self._turns: dict[str, float] = {}
 
-    async def look_at(self, subscriptions: Iterable[Subscription]) -> None:
+    async def look_at(self, subscriptions: Collection[str]) -> None:
         """How their endpoints do, as all workers saw them."""
-        names = {name for one in subscriptions for name in (one.id, endpoint_of(one))}
+        names = {*subscriptions, MAIL_SERVER}
         self._health.update(dict.fromkeys(names, Health()) | dict(await self._endpoints.many(names)))
 
     def spared_until(self, subscription: Subscription) -> datetime | None:

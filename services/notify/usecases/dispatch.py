@@ -87,8 +87,8 @@ class Dispatcher:
 
     async def _load(self, claimed: Sequence[Document]) -> _Round:
         stores = self._stores
-        subscriptions = await stores.subscriptions.many({lane["subscription"] for lane in claimed})
-        await self._attempts.look_at(subscriptions.values())
+        names = {lane["subscription"] for lane in claimed}
+        subscriptions, _ = await asyncio.gather(stores.subscriptions.many(names), self._attempts.look_at(names))
         # What waits for an endpoint that is spared, or for its owner, may be much: it is not read to be left again.
         served = [lane for lane in claimed if self._may_serve(subscriptions.get(lane["subscription"]))]
         beside = [lane["_id"] for lane in served if not lane["ordered"]]
