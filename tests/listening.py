@@ -43,16 +43,16 @@ class Subscriber:
     def __init__(self, http: httpx.AsyncClient, address: str, signed: Headers) -> None:
         self._http = http
         self._address = f"{address}/notify/v1"
-        self._signed = signed
+        self.signed = signed
 
     async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        headers = {**self._signed, **request.pop("headers", {})}
+        headers = {**self.signed, **request.pop("headers", {})}
         return await self._http.request(method, f"{self._address}/{path}", headers=headers, **request)
 
     @asynccontextmanager
     async def stream(self, path: str, **request: Any) -> AsyncGenerator[AsyncIterator[str]]:
         """Its lines, once it is open."""
-        async with self._http.stream("GET", f"{self._address}/{path}", headers=self._signed, **request) as answer:
+        async with self._http.stream("GET", f"{self._address}/{path}", headers=self.signed, **request) as answer:
             assert answer.status_code == 200
             yield answer.aiter_lines()
 

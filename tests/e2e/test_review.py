@@ -59,6 +59,11 @@ class Cast:
 
 @pytest.fixture
 def cast(region: Region, tokens: Tokens) -> Cast:
+    return cast_of(region, tokens)
+
+
+def cast_of(region: Region, tokens: Tokens) -> Cast:
+    """Everybody whom it takes."""
     assessor = tokens("universitas-x", "asesor-eksternal")
     return Cast(
         region,
