@@ -61,6 +61,7 @@ def http_server(
         command=[
             *(sys.executable, "-m", "uvicorn", "--factory", factory),
             *("--host", "127.0.0.1", "--port", str(port), "--no-access-log"),
+            *("--timeout-graceful-shutdown", "10"),  # an open stream holds up no stop
         ],
         directory=directory,
         probe=missing,

@@ -256,6 +256,10 @@ class Office:
             self.replays, self.stores, DIRECTORY, digest_every_s=self.settings.email_digest_every_s
         )
 
+    async def lanes_in_use(self) -> int:
+        """In how many something waits."""
+        return await self.parts.collection("lanes").count_documents({"idle_at": {"$exists": False}})
+
     async def deliveries(self, organization: str = "kemendagri", **wanted: str) -> list[Document]:
         """The log of an organization, the oldest first."""
         found = await self.log.page(Wanted(**wanted), viewer=manager(organization), before=None, limit=200)

@@ -286,7 +286,7 @@ async def disabled(office: Office, name: str) -> Subscription:
 
 
 async def is_empty(office: Office) -> bool:
-    return await office.stores.lanes.count() == 0
+    return await office.lanes_in_use() == 0
 
 
 async def is_recovered(office: Office) -> bool:

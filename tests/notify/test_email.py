@@ -163,12 +163,22 @@ async def test_links_confirm_and_end_a_subscription_however_often(furnish: Furni
     assert [await agree(), await agree()] == [True, True]
     assert (await now()).status is Status.ACTIVE
     for _ in range(2):
-        await confirm.unsubscribe(made.id, subscriptions=subscriptions)
+        await confirm.unsubscribe(made.id, subscriptions=subscriptions, lanes=lanes)
     after = await now()
     assert (after.status, after.email, after.version) == (Status.CLOSED, None, 3)
     assert await agree() is False
     history = await office.parts.collection("history").find({}).to_list(None)
     assert ADDRESS not in str(history), "nobody's address is kept for ever"
+
+
+async def test_what_waits_for_a_digest_is_withheld_once_its_reader_wants_no_more(furnish: Furnish) -> None:
+    office = await furnish(email_digest_every_s=86_400.0)
+    made = await reader(office, digest=True)
+    await office.hear(*(state(f"32.{n:02}", 1) for n in range(1, 6)))
+    async with office.open():
+        await office.until(only(pending=5))
+        await confirm.unsubscribe(made.id, subscriptions=office.stores.subscriptions, lanes=office.stores.lanes)
+        await office.until(only(withheld=5))
 
 
 async def test_the_owners_contact_is_told_when_the_webhook_is_disabled_and_of_nothing_else(furnish: Furnish) -> None:

@@ -98,14 +98,14 @@ async def unsubscription_page(token: Token, keys: OwnKeys, letters: OwnLetters) 
 
 @router.post("/unsubscriptions", response_class=HTMLResponse, responses=HTML | problems(408, 413, 422, 429, 503))
 async def unsubscribe(
-    token: Token, keys: OwnKeys, letters: OwnLetters, subscriptions: SubscriptionStore
+    token: Token, keys: OwnKeys, letters: OwnLetters, subscriptions: SubscriptionStore, lanes: LaneStore
 ) -> HTMLResponse:
     """Ends the e-mails: by the page's button, or by a mail program's own (RFC 8058). Twice is no mistake."""
     opened = _opened(keys, Purpose.UNSUBSCRIBE, token)
     if opened is None:
         return _page(letters, None)
     try:
-        await usecases.unsubscribe(opened, subscriptions=subscriptions)
+        await usecases.unsubscribe(opened, subscriptions=subscriptions, lanes=lanes)
     except NotFound:
         return _page(letters, None)
     return _page(letters, ENDED)

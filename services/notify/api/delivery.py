@@ -40,7 +40,7 @@ class DeliveryOut(BaseModel):
     region: str | None
     time: datetime
     status: DeliveryStatus
-    """`withheld`: the right to be told of it was withdrawn before it was sent."""
+    """`withheld`: before it was sent the right to be told of it was withdrawn, or the subscription closed."""
     due_at: datetime | None
     """When it is tried next."""
     attempts: list[AttemptOut]

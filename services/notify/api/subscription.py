@@ -326,9 +326,9 @@ async def resume(command: Command, lanes: LaneStore, response: Response) -> Subs
 
 
 @router.post("/subscriptions/{subscription_id}/closing", responses=REFUSALS)
-async def close(command: Command, response: Response) -> SubscriptionOut:
-    """For good. Its log stays until it is forgotten."""
-    return _answered(await usecases.close(command), response)
+async def close(command: Command, lanes: LaneStore, response: Response) -> SubscriptionOut:
+    """For good: what waits is sent no more. Its log stays until it is forgotten."""
+    return _answered(await usecases.close(command, lanes), response)
 
 
 @router.post("/subscriptions/{subscription_id}/secret", responses=REFUSALS)

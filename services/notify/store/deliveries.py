@@ -14,7 +14,7 @@ from chassis.store import Document, ensure_indexes, insert_new
 from services.notify.store.recorder import Recorder
 
 PENDING, DELIVERED, EXHAUSTED, WITHHELD = "pending", "delivered", "exhausted", "withheld"
-"""What became of it. Withheld: the right to be told was withdrawn before it was sent."""
+"""What became of it. Withheld: before it was sent the right to be told was withdrawn, or the subscription closed."""
 LOAD_MAX = 256
 """Deliveries loaded at once, of all lanes that were claimed together."""
 
@@ -70,6 +70,11 @@ class Deliveries:
         if attempt is not None:
             fields["attempts"] = {"$concatArrays": ["$attempts", [{"$literal": attempt}]]}
         await self._recorder.write(UpdateOne({"_id": delivery}, [{"$set": fields}]))
+
+    async def withhold(self, lane: str) -> None:
+        """All that waits in it: its subscription was closed."""
+        change: Document = {"$set": {"status": WITHHELD}, "$unset": {"due_at": ""}, "$inc": {"version": 1}}
+        await self._deliveries.update_many({"lane": lane, "status": PENDING}, change)
 
     async def exhaust(self, delivery: str, attempt: Document, fact: Callable[[Document], OutgoingFact]) -> None:
         """The last attempt failed: said so, in the write that records it."""

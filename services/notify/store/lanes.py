@@ -116,7 +116,3 @@ class Lanes:
         told = {name: {"$cond": [same, value, again[name]]} for name, value in fields.items()}
         change: Sequence[Document] = [{"$set": told}, {"$unset": "claim"}]
         await self._recorder.write(UpdateOne({"_id": lane["_id"], "claim": lane["claim"]}, list(change)))
-
-    async def count(self) -> int:
-        """In how many something waits, 10,000 at most."""
-        return await self._lanes.count_documents({"idle_at": {"$exists": False}}, limit=10_000)

@@ -25,7 +25,8 @@ async def confirm(subscription_id: str, *, subscriptions: Subscriptions, lanes: 
     return True
 
 
-async def unsubscribe(subscription_id: str, *, subscriptions: Subscriptions) -> None:
+async def unsubscribe(subscription_id: str, *, subscriptions: Subscriptions, lanes: Lanes) -> None:
     """Whoever reads the address wants no more. Twice is no mistake. Raises NotFound."""
     with suppress(NotInThisState):
         await subscriptions.settle(subscription_id, what="unsubscribed", decide=lambda before: (closed(before), None))
+    await lanes.wake(subscription_id)  # what waits is withheld

@@ -115,6 +115,7 @@ class Dispatcher:
     async def _serve(self, lane: Document, loaded: _Round) -> None:
         lanes, subscription = self._stores.lanes, loaded.subscriptions.get(lane["subscription"])
         if subscription is None or subscription.status is Status.CLOSED:
+            await self._stores.deliveries.withhold(lane["_id"])
             await lanes.leave(lane)
             return
         if subscription.status is not Status.ACTIVE:

@@ -293,9 +293,11 @@ async def resume(command: Command, lanes: Lanes) -> Done:
     return done
 
 
-async def close(command: Command) -> Done:
-    """For good."""
-    return await command.do("closed", closed)
+async def close(command: Command, lanes: Lanes) -> Done:
+    """For good; what waits is sent no more."""
+    done = await command.do("closed", closed)
+    await lanes.wake(command.subscription)
+    return done
 
 
 async def rotate(command: Command, keys: Keys, *, overlap: timedelta) -> tuple[Done, str]:
