@@ -4,7 +4,7 @@ and nobody is led where no webhook may go."""
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 SETTLES_WITHIN_S = 150.0
 REGIONS = [region.code for region in Directory.load() if region.code.startswith("32.")]
+LED = "somebody connected where no webhook may go"
 HOURS, A_DAY = timedelta(hours=1), timedelta(days=1)
 HASTE = {
     "WEBHOOK_SCHEDULE_S": "[0, 0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4]",
@@ -149,15 +150,15 @@ async def test_hostile_receivers_harm_nobody_else(scene: Scene) -> None:
     workers = [scene.worker("notify"), scene.worker("notify-2")]
     async with running(*workers):
         await scene.happen()
-        await until("everybody was tried, and who takes events has them", lambda: _begun(scene))
+        await until(scene, "everybody was tried, and who takes events has them", lambda: _begun(scene))
         for victim in workers:
             async with amid(scene):
                 victim.kill()
             await restart(victim)
-        await until("who takes events has them, while others hang", lambda: _async(scene.missing()))
-        await until("all else is reported", scene.open_ends)
+        await until(scene, "who takes events has them, while others hang", lambda: _async(scene.missing()))
+        await until(scene, "all else is reported", scene.open_ends)
     caught = await scene.traps.knock()
-    assert caught == 0, "somebody connected where no webhook may go"
+    assert caught == 0, LED
     check_receipts(scene)
     await check_log(scene)
     await check_reports(scene)
@@ -185,10 +186,11 @@ async def amid(scene: Scene) -> AsyncGenerator[None]:
     await happening
 
 
-async def until(what: str, left: Any) -> None:
+async def until(scene: Scene, what: str, left: Callable[[], Awaitable[object]]) -> None:
     """Until nothing is left of it. Raises AssertionError that says what is."""
     deadline = monotonic() + SETTLES_WITHIN_S
     while still := await left():
+        assert not scene.traps.caught, LED
         assert monotonic() < deadline, f"not within {SETTLES_WITHIN_S:.0f} s: {what}; left: {still}"
         await asyncio.sleep(0.1)
 
