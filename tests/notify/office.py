@@ -150,17 +150,17 @@ async def agree(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def listening(endpoint: Endpoint) -> AsyncGenerator[Endpoint]:
-    """On a port of its own."""
+async def listening(endpoint: Endpoint, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Endpoint]:
+    """On a port of its own unless one is named."""
     app = web.Application()
     app.router.add_route("POST", "/", endpoint.handle)
     app.router.add_route("OPTIONS", "/", agree)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     server: Any = site._server  # pyright: ignore[reportPrivateUsage] -- the port that was taken is said nowhere else
-    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    endpoint.url = f"http://{host}:{server.sockets[0].getsockname()[1]}/"
     try:
         yield endpoint
     finally:
