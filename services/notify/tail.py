@@ -164,8 +164,12 @@ class Reading:
                     if len(read) == AT_ONCE:
                         return read
             except UnicodeDecodeError:
+                if any((record.topic, record.partition) == (tp.topic, tp.partition) for record in read):
+                    continue  # it is the first of the next time, when these were told
                 unreadable = await self._consumer.position(tp)
                 log.warning("a record cannot be read", topic=tp.topic, partition=tp.partition, offset=unreadable)
+                # Passed for good: of two such, on two partitions, each would lead back to the other.
+                self._place.move(noun_of(tp.topic), tp.partition, next=unreadable + 1)
                 self._consumer.seek(tp, unreadable + 1)
         return read
 
