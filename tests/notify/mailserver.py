@@ -21,9 +21,13 @@ class MailServer:
     uri: str = ""
     says: list[str] = field(default_factory=list[str])
     to: str | None = None
+    hangs_for: str = ""
+    """An address that it never answers about."""
     letters: list[EmailMessage] = field(default_factory=list[EmailMessage])
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        if address == self.hangs_for:
+            await asyncio.Event().wait()
         if self.to is not None:
             return self.to
         envelope.rcpt_tos.append(address)

@@ -27,7 +27,7 @@ from chassis.viewer import Viewer, viewer_of
 from contracts import events
 from contracts.assessment import AssessmentState, PredicateBasis, Stage, Status
 from contracts.fact import Visibility
-from contracts.notify import SubscriptionDisabled
+from contracts.notify import DeliveryExhausted, SubscriptionDisabled
 from contracts.regions import Directory
 from contracts.roles import TokenClaims
 from services.notify.domain.right import Kind, Right
@@ -221,15 +221,16 @@ class Office:
         """One batch."""
         await hear(facts, stores=self.stores, directory=DIRECTORY, settings=self.settings)
 
-    async def hear_of_itself(self) -> None:
-        """What its subscriptions have to tell, as if it had gone through Kafka."""
-        for document in await self.parts.collection("subscriptions").find({}).to_list(None):
+    async def hear_of_itself(self, of: str = "subscriptions") -> None:
+        """What these have to tell, as if it had gone through Kafka."""
+        body = {"subscriptions": SubscriptionDisabled, "deliveries": DeliveryExhausted}[of]
+        for document in await self.parts.collection(of).find({}).to_list(None):
             for entry in document["outbox"]:
                 if "topic" not in entry:  # a note
                     continue
                 headers = [(name, value.encode()) for name, value in entry["headers"].items()]
                 record = _record(entry["topic"], entry["key"], bytes(entry["value"]), headers)
-                await self.hear(incoming(record, SubscriptionDisabled))
+                await self.hear(incoming(record, body))
 
     @asynccontextmanager
     async def open(self, **changes: Any) -> AsyncGenerator["asyncio.Task[None]"]:

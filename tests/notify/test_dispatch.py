@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from chassis import clock
 from chassis.intake import Fork
 from chassis.problem import NotFound
 from contracts.notify import Why
 from services.notify.domain.right import PUBLIC, Kind, Right
 from services.notify.domain.subscription import Status, Subscription, paused, resumed
-from services.notify.usecases import replay
+from services.notify.store.lanes import Lanes
+from services.notify.usecases import dispatch, replay
 from tests.notify.office import DIRECTORY, Endpoint, Office, ago, listening, manager, soon, state
 
 pytestmark = pytest.mark.real
@@ -204,11 +207,62 @@ async def test_a_pause_holds_what_comes_and_a_resumption_sends_it(office: Office
         await office.stores.subscriptions.change(made.id, viewer=viewer, what="paused", decide=paused)
         await office.hear(*(state(code, 1) for code in REGIONS[:3]))
         lanes = office.parts.collection("lanes")
-        await soon(lambda: lanes.find_one({"due_at": {"$exists": False}, "waits": True}))
+        await soon(lambda: lanes.find_one({"due_at": {"$exists": False}, "idle_at": {"$exists": False}}))
         assert not endpoint.came
         await office.stores.subscriptions.change(made.id, viewer=viewer, what="resumed", decide=resumed)
         await office.stores.lanes.wake(made.id)
         await office.until(only(delivered=3))
+
+
+@pytest.mark.parametrize("apart_ms", [-5_000, -500, 500, 5_000])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_clocks_that_are_apart_lose_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch, apart_ms: int, ordered: bool
+) -> None:
+    """Whoever hears, whoever sends and the database have each its own."""
+    monkeypatch.setattr(dispatch, "now", lambda: clock.now() + timedelta(milliseconds=apart_ms))
+    async with listening(Endpoint()) as endpoint, office.open():
+        await office.subscribe(endpoint.url, ordered=ordered)
+        await office.hear(state("32.11", 1))
+        await office.until(only(delivered=1))
+
+
+async def test_a_worker_that_dies_before_its_lane_is_put_off_loses_no_retry(
+    furnish: Furnish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes the lane over finds nothing due, and something that waits."""
+    office = await furnish(webhook_schedule_s=(0, 4.0, 4.0, 4.0))
+    stuck, put_off = asyncio.Event(), Lanes.put_off
+
+    async def never(_lanes: Lanes, _lane: Any, _until: Any) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    async with listening(Endpoint(answers=always(503))) as endpoint:
+        await office.subscribe(endpoint.url)
+        monkeypatch.setattr(Lanes, "put_off", never)
+        monkeypatch.setattr(dispatch, "LEASE_MARGIN_S", -19.0)  # a lease of 1 s
+        async with office.open():
+            await office.hear(state("32.11", 1))
+            await stuck.wait()
+        monkeypatch.setattr(Lanes, "put_off", put_off)
+        endpoint.answers = None
+        async with office.open():
+            await office.until(only(delivered=1))
+
+
+async def test_that_an_exhausted_delivery_could_not_be_told_is_not_told_again(furnish: Furnish) -> None:
+    """Else the subscriptions of one owner, all failing, would tell of each other's failures for ever."""
+    office = await furnish(webhook_pause_s=0.01)
+    async with listening(Endpoint(answers=always(500))) as endpoint, office.open():
+        for name in ("w1", "w2", "w3"):
+            await office.subscribe(endpoint.url, id=name)
+        await office.hear(state("32.11", 1))
+        await office.until(only(exhausted=3))
+        await office.hear_of_itself("deliveries")
+        await office.until(only(exhausted=9))
+        told = await office.parts.collection("deliveries").count_documents({"outbox.topic": "livinglab.delivery"})
+        assert told == 3
 
 
 async def test_a_replay_sends_again_in_order_and_keeps_the_ids(office: Office) -> None:

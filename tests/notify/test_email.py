@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from chassis.conditional import Expected, Stale
+from chassis.outbox import Contended, Request
 from chassis.store import Document
-from services.notify.domain.subscription import Channel, Language, Status, Subscription
+from services.notify.domain.subscription import AskedTooOften, Channel, Language, Status, Subscription
 from services.notify.post import MailServer as Server
-from services.notify.usecases import confirm
+from services.notify.sender import Sender
+from services.notify.usecases import confirm, subscribe
 from tests.notify.mailserver import MailServer, link_in, taking_letters
-from tests.notify.office import Endpoint, Office, listening, soon, state
+from tests.notify.office import Endpoint, Office, listening, manager, soon, state
 from tests.notify.test_dispatch import always, only
 
 pytestmark = pytest.mark.real
@@ -118,6 +121,56 @@ async def test_webhooks_go_on_while_the_mail_server_hangs(furnish: Furnish) -> N
     gone.set()
     await left.wait()
     hanging.close()
+
+
+async def test_an_address_that_hangs_spares_itself_and_no_other(furnish: Furnish) -> None:
+    """Some mail servers keep whoever writes to certain addresses waiting."""
+    async with taking_letters(MailServer(hangs_for="tarpit@example.go.id")) as server:
+        office = await furnish(smtp_uri=server.uri, smtp_timeout_s=0.3, webhook_pause_s=60.0)
+        async with office.open():
+            await reader(office, id="slow", email="tarpit@example.go.id", organization="32.11")
+            await office.hear(*(state(f"32.{n:02}", 1) for n in range(1, 10)))
+            await soon(lambda: _is_spared(office, "slow"))
+            await reader(office)
+            await office.hear(state("32.11", 2))
+            await office.until(only(delivered=1))
+        assert await office.endpoints.many(["mail-server"]) == {}
+
+
+async def _is_spared(office: Office, name: str) -> bool:
+    return any(health.open_until for health in (await office.endpoints.many([name])).values())
+
+
+async def test_of_many_who_ask_at_once_one_letter_goes_out_and_none_for_another_subscription(
+    furnish: Furnish,
+) -> None:
+    async with taking_letters(MailServer()) as server:
+        office = await furnish(smtp_uri=server.uri)
+        for name in ("e1", "e2"):
+            await reader(office, id=name, status=Status.UNPROVED, active_from=None)
+        found = await office.stores.subscriptions.many(["e1", "e2"])
+        tags = {name: subscribe.tag(one) for name, one in found.items()}
+
+        async def ask(name: str, key: str) -> str:
+            command = subscribe.Command(
+                name,
+                viewer=manager("kemendagri"),
+                expected=Expected(frozenset({tags[name]})),
+                request=Request.of(actor="someone", key=key, asked=[]),
+                subscriptions=office.stores.subscriptions,
+            )
+            async with Sender(office.keys, office.settings, office.watch) as sender:
+                try:
+                    done = await subscribe.verify(command, sender, office.post(), office.stores.lanes, office.endpoints)
+                except (AskedTooOften, Stale, Contended) as refused:
+                    return refused.code
+            return "replayed" if done.replayed else "asked"
+
+        answers = await asyncio.gather(*(ask("e1", str(n)) for n in range(20)))
+        assert answers.count("asked") == 1
+        assert await ask("e1", str(answers.index("asked"))) == "replayed"
+        assert await ask("e2", "other") == "asked_too_often"
+    assert len(server.letters) == 1
 
 
 async def test_a_digest_tells_of_all_that_came_in_one_letter(furnish: Furnish) -> None:

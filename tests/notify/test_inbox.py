@@ -1,6 +1,7 @@
 """The inbox of a role: what came, in the words of people; read by one, read for all; judged again when it is read."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,8 +10,7 @@ from chassis.viewer import Viewer, viewer_of
 from contracts.roles import Role, TokenClaims
 from services.notify.domain.right import PUBLIC, Kind, Right
 from services.notify.domain.subscription import Channel, Language, Subscription, paused, resumed
-from services.notify.usecases import inbox
-from services.notify.usecases.inbox import Page
+from services.notify.usecases.inbox import Desk, Page
 from tests.notify.office import DIRECTORY, Office, state
 from tests.notify.test_dispatch import only
 
@@ -29,24 +29,24 @@ async def subscribe(office: Office, **changes: Any) -> Subscription:
     return await office.subscribe(None, **(fields | changes))
 
 
-async def look(office: Office, viewer: Viewer, *, unread: bool = False, limit: int = 50, **more: Any) -> Page:
+def desk(office: Office, viewer: Viewer) -> Desk:
     stores = office.stores
-    return await inbox.look(
-        viewer=viewer,
-        role=None,
-        unread=unread,
-        before=more.get("before"),
-        limit=limit,
-        inbox=office.inbox,
-        events=stores.events,
-        rights=stores.rights,
-        subscriptions=stores.subscriptions,
-        directory=DIRECTORY,
-    )
+    return Desk(viewer, None, office.inbox, stores.events, stores.rights, stores.subscriptions, DIRECTORY)
+
+
+async def look(
+    office: Office,
+    viewer: Viewer,
+    *,
+    unread: bool = False,
+    limit: int = 50,
+    before: tuple[datetime, str] | None = None,
+) -> Page:
+    return await desk(office, viewer).look(unread=unread, before=before, limit=limit)
 
 
 async def mark(office: Office, viewer: Viewer, *items: str, read: bool = True) -> int:
-    return await office.inbox.mark(viewer=viewer, role=None, items=items, until=None, read=read)
+    return await desk(office, viewer).mark(items=items, until=None, read=read)
 
 
 async def test_what_came_is_there_for_all_of_the_role_and_for_nobody_else(office: Office) -> None:
@@ -81,7 +81,7 @@ async def test_what_one_has_read_all_have_read_and_nobody_marks_what_is_not_thei
     page = await look(office, somebody())
     assert ([item.read_at is None for item in page.items], page.unread) == ([False, True, True], 2)
     until = page.items[1].came_at
-    assert await office.inbox.mark(viewer=somebody(), role=None, items=None, until=until, read=True) >= 1
+    assert await desk(office, somebody()).mark(items=None, until=until, read=True) >= 1
 
 
 async def test_pages_hold_each_item_once(office: Office) -> None:
@@ -110,6 +110,20 @@ async def test_a_right_that_was_withdrawn_hides_what_is_there_already(office: Of
     assert {item.event["region"] for item in (await look(office, somebody())).items} == {"31.71", "32.12"}
     await office.grant("kemendagri", PUBLIC)
     assert {item.event["region"] for item in (await look(office, somebody())).items} == {"32.12"}
+
+
+async def test_what_a_reader_may_not_see_is_neither_counted_nor_read_by_them(office: Office) -> None:
+    """An assessor has the role of a colleague to whom the region was assigned, and not the region."""
+    await subscribe(office, role=Role.EXTERNAL_ASSESSOR)
+    async with office.open():
+        await office.hear(*(state(code, 1) for code in CODES))
+        await office.until(only(delivered=3))
+    assessor = somebody("kemendagri", Role.EXTERNAL_ASSESSOR.value)
+    page = await look(office, assessor)
+    assert (page.items, page.unread) == ([], 0)
+    items = [one["_id"] for one in await office.deliveries()]
+    assert await mark(office, assessor, *items) == 0
+    assert await desk(office, assessor).mark(items=None, until=datetime.now(UTC), read=True) == 0
 
 
 async def test_a_paused_one_waits_and_a_replay_comes_too(office: Office) -> None:

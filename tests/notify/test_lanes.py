@@ -1,5 +1,6 @@
 """A lane that is given back is looked at again for all that waits in it, whatever came meanwhile."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -37,17 +38,6 @@ async def test_what_comes_while_a_lane_is_served_makes_it_due(office: Office) ->
     assert await office.lanes_in_use() == 0
 
 
-async def test_what_failed_is_not_forgotten_when_something_came_meanwhile(office: Office) -> None:
-    """Seen: the lane was due for what came, held nothing that was due then, and was thought empty."""
-    lanes = office.stores.lanes
-    await lanes.put(LANE)
-    [lane] = await claimed(office)
-    await lanes.put(LANE)
-    await lanes.put_off(lane, now() + timedelta(hours=1))
-    [again] = await claimed(office)
-    assert again["waits"] is True
-
-
 async def test_what_is_put_off_comes_up_in_its_time_and_for_what_comes_before(office: Office) -> None:
     lanes = office.stores.lanes
     await lanes.put(LANE)
@@ -78,4 +68,19 @@ async def test_a_paused_lane_waits_until_it_is_woken(office: Office) -> None:
     await lanes.put_off(lane, None)
     assert await claimed(office) == []
     await lanes.wake("s1")
+    assert len(await claimed(office)) == 1
+
+
+@pytest.mark.parametrize("turn", range(20))
+async def test_a_lane_that_is_given_back_while_it_is_woken_comes_up(office: Office, turn: int) -> None:
+    """Seen once in seven runs of a test: its two writes passed by a lane that was given back between them."""
+    lanes = office.stores.lanes
+    await lanes.put(LANE)
+    [lane] = await claimed(office)
+
+    async def give_back() -> None:
+        await asyncio.sleep(turn * 0.0003)
+        await lanes.put_off(lane, None)
+
+    await asyncio.gather(lanes.wake("s1"), give_back())
     assert len(await claimed(office)) == 1

@@ -46,7 +46,7 @@ CONFIRMED: Texts = {
 ENDED: Texts = {
     "title": ("Langganan sudah berakhir", "The subscription has ended"),
     "text": (
-        "Tidak ada yang dikirim lagi. Siapa pun di instansi Anda dapat membuat langganan baru.",
+        "Tidak ada yang dikirim lagi. Instansi Anda dapat membuat langganan baru kapan saja.",
         "Nothing more is sent. Your organization can make a new subscription at any time.",
     ),
 }
@@ -58,7 +58,7 @@ UNSUBSCRIBE: Texts = {
 INVALID: Texts = {
     "title": ("Tautan tidak berlaku", "This link is not valid"),
     "text": (
-        "Tautan ini terlalu lama atau tidak lengkap. Salin seluruhnya dari surel, atau minta surel baru.",
+        "Tautan ini sudah kedaluwarsa atau tidak lengkap. Salin seluruhnya dari surel, atau minta surel baru.",
         "It is too old or not whole. Copy all of it from the e-mail, or ask for a new e-mail.",
     ),
 }

@@ -1,9 +1,10 @@
 """The inbox of a role: what came, what of it nobody has read yet."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field, StrictBool, model_validator
 
 from chassis.auth import CurrentViewer
@@ -23,7 +24,7 @@ from services.notify.api.parameters import (
 )
 from services.notify.api.subscription import In
 from services.notify.domain.subscription import Language
-from services.notify.usecases import inbox as usecases
+from services.notify.usecases.inbox import Desk
 
 router = routes("notify")
 ITEMS_MAX = 200
@@ -43,7 +44,7 @@ class ItemOut(BaseModel):
 
 
 class InboxOut(BaseModel):
-    """A page, the latest first. `next` is null on the last one; `unread` counts to 1,000."""
+    """A page, the latest first. `next` is null on the last one; `unread` counts to 200."""
 
     items: list[ItemOut]
     unread: int
@@ -51,7 +52,7 @@ class InboxOut(BaseModel):
 
 
 class MarksIn(In):
-    """Some items, or all that came until a time."""
+    """Some items, or those that came until a time: the latest 200 of them at once."""
 
     items: list[Annotated[str, Field(max_length=40)]] | None = Field(default=None, min_length=1, max_length=ITEMS_MAX)
     until: AwareDatetime | None = None
@@ -68,20 +69,31 @@ class MarksIn(In):
 
 
 class MarkedOut(BaseModel):
-    """How many changed, and how many are unread now (1,000 at most)."""
+    """How many changed, and how many are unread now (200 at most)."""
 
     changed: int
     unread: int
 
 
-@router.get("/inbox", responses=problems(400, 401, 403, 422, 429, 503))
-async def read_inbox(
+async def _desk(
     viewer: CurrentViewer,
     inbox: InboxStore,
     events: EventStore,
     rights: RightStore,
     subscriptions: SubscriptionStore,
     directory: Regions,
+) -> Desk:
+    if viewer.organization is None:
+        raise Forbidden
+    return Desk(viewer, None, inbox, events, rights, subscriptions, directory)
+
+
+OwnDesk = Annotated[Desk, Depends(_desk)]
+
+
+@router.get("/inbox", responses=problems(400, 401, 403, 422, 429, 503))
+async def read_inbox(
+    desk: OwnDesk,
     role: Annotated[Role | None, Query(description="Only what came for this one of your roles.")] = None,
     unread: bool = False,
     cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
@@ -89,22 +101,9 @@ async def read_inbox(
 ) -> InboxOut:
     """What came for your roles in your organization: by its subscriptions with the channel `inbox`.
 
-    Live: open the stream with `inbox` set to a role; each event on it is in the inbox a moment later.
+    To be told live, open the stream with `inbox` set to a role, and read here when something comes.
     """
-    if viewer.organization is None:
-        raise Forbidden
-    page = await usecases.look(
-        viewer=viewer,
-        role=role,
-        unread=unread,
-        before=place_of(cursor),
-        limit=limit,
-        inbox=inbox,
-        events=events,
-        rights=rights,
-        subscriptions=subscriptions,
-        directory=directory,
-    )
+    page = await replace(desk, role=role).look(unread=unread, before=place_of(cursor), limit=limit)
     return InboxOut(
         items=[
             ItemOut(
@@ -126,12 +125,10 @@ async def read_inbox(
 @router.post("/inbox/marks", responses=problems(400, 401, 403, 413, 415, 422, 429, 503))
 async def mark_inbox(
     asked: MarksIn,
-    viewer: CurrentViewer,
+    desk: OwnDesk,
     _key: IdempotencyKey,  # as of every POST; a repeat changes nothing anyway
-    inbox: InboxStore,
 ) -> MarkedOut:
     """As read, or as unread again, for all of your organization who have the role. Others' items are left alone."""
-    if viewer.organization is None:
-        raise Forbidden
-    changed = await inbox.mark(viewer=viewer, role=asked.role, items=asked.items, until=asked.until, read=asked.read)
-    return MarkedOut(changed=changed, unread=await inbox.unread(viewer=viewer, role=asked.role))
+    desk = replace(desk, role=asked.role)
+    changed = await desk.mark(items=asked.items, until=asked.until, read=asked.read)
+    return MarkedOut(changed=changed, unread=await desk.unread())

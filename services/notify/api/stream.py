@@ -112,7 +112,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 
 
 @router.get(
-    "/stream", status_code=200, response_class=EventStream, responses=DESCRIBED | problems(400, 401, 422, 429, 503)
+    "/stream", status_code=200, response_class=EventStream, responses=DESCRIBED | problems(400, 401, 403, 422, 429, 503)
 )
 async def stream(pieces: Annotated[AsyncIterator[bytes], Depends(_pieces)]) -> EventStream:
     """Events as they happen, those that your organization may be told of, until your token expires."""

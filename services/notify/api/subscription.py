@@ -52,10 +52,13 @@ class In(BaseModel):
 
 
 def _address(text: str) -> str:
-    return validate_email(text, check_deliverability=False, allow_smtputf8=False).normalized
+    found = validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    assert found.ascii_email is not None  # as mail servers have it, whatever script its domain is in
+    return found.ascii_email
 
 
 EmailAddress = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_address)]
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 OF_CHANNELS = {
     Channel.WEBHOOK: ("url", ("ordered", "rate_per_minute", "contact")),
     Channel.EMAIL: ("email", ("language", "digest")),
@@ -67,7 +70,8 @@ OF_CHANNELS = {
 class SubscribeIn(In):
     """Which events, of which regions, by which channel: `url` for a webhook, `email`, or `role` for an inbox."""
 
-    name: str = Field(min_length=1, max_length=NAME_MAX_CHARS, examples=["Dasbor pembina"])
+    name: str = Field(min_length=1, max_length=NAME_MAX_CHARS, pattern=LINE, examples=["Dasbor pembina"])
+    """One line. Not shown to whoever is asked to confirm an address."""
     channel: Channel = Channel.WEBHOOK
     types: list[Annotated[str, Field(max_length=60)]] = Field(
         min_length=1, max_length=TYPES_MAX, examples=[["assessment.*", "score.recalculated"]]

@@ -29,11 +29,6 @@ class Health:
         return self.failures >= OPENS_AFTER
 
 
-def after_success(_: Health) -> Health:
-    """It is back, whatever was before."""
-    return Health()
-
-
 def after_failure(
     health: Health,
     *,

@@ -1,7 +1,7 @@
 """Deliveries: each event to hand over to a subscription, with every attempt to do so."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import IndexModel, UpdateOne
@@ -15,6 +15,7 @@ from services.notify.store.recorder import Recorder
 
 PENDING, DELIVERED, EXHAUSTED, WITHHELD = "pending", "delivered", "exhausted", "withheld"
 """What became of it. Withheld: before it was sent the right to be told was withdrawn, or the subscription closed."""
+CLOCKS_APART_MAX = timedelta(minutes=1)
 LOAD_MAX = 256
 """Deliveries loaded at once, of all lanes that were claimed together."""
 
@@ -44,8 +45,12 @@ class Deliveries:
         await insert_new(self._deliveries, [{**one, "version": 1, "outbox": [], "requests": []} for one in made])
 
     async def due(self, lanes: Collection[str], *, now: datetime) -> list[Document]:
-        """What may be sent now from these lanes, the longest due first, LOAD_MAX at most."""
-        where: Document = {"lane": {"$in": list(lanes)}, "status": PENDING, "due_at": {"$lte": now}}
+        """What may be sent now from these lanes, the longest due first, LOAD_MAX at most.
+
+        By the database's clock, as lanes are; ours only bounds how far the index is read.
+        """
+        due: Document = {"due_at": {"$lte": now + CLOCKS_APART_MAX}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+        where: Document = {"lane": {"$in": list(lanes)}, "status": PENDING, **due}
         return await self._deliveries.find(where, _SENT).sort("due_at", 1).limit(LOAD_MAX).to_list(None)
 
     async def in_order(self, lanes: Collection[str]) -> list[Document]:

@@ -36,9 +36,10 @@ class Events:
         """Keep those that are new; the names of those that differ from what was heard before: forks."""
         return sorted(document["_id"] for document in await keep_first(self._events, heard))
 
-    async def many(self, names: Iterable[str]) -> Mapping[str, Document]:
-        """By name, whole."""
-        found = await self._events.find({"_id": {"$in": list(names)}}).to_list(None)
+    async def many(self, names: Iterable[str], *, bodies: bool = True) -> Mapping[str, Document]:
+        """By name, whole, or without their bodies."""
+        shown: Document | None = None if bodies else {"body": 0}
+        found = await self._events.find({"_id": {"$in": list(names)}}, shown).to_list(None)
         return {document["_id"]: document for document in found}
 
     async def between(

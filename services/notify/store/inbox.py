@@ -12,8 +12,8 @@ from chassis.viewer import Viewer
 from contracts.roles import Role
 from services.notify.store.deliveries import DELIVERED
 
-UNREAD_MAX = 1_000
-"""More of them are not counted."""
+UNREAD_MAX = 200
+"""More of them are not counted, and not marked by one request: each is judged."""
 _SHOWN: Document = {"event": 1, "inbox": 1, "created_at": 1, "read_at": 1, "subscription": 1}
 
 
@@ -32,41 +32,43 @@ class Inbox:
             self._deliveries,
             [
                 IndexModel([*place, ("status", 1), *latest], name="inbox", partialFilterExpression=here),
-                IndexModel([*place, ("read_at", 1), *latest], name="inbox_unread", partialFilterExpression=here),
+                IndexModel(
+                    [*place, ("status", 1), ("read_at", 1), *latest], name="inbox_unread", partialFilterExpression=here
+                ),
             ],
         )
 
     async def page(
-        self, *, viewer: Viewer, role: Role | None, unread: bool, before: tuple[datetime, str] | None, limit: int
-    ) -> list[Document]:
-        """The latest first, those before `before`."""
-        clauses: list[Document] = [_visible(viewer, role), {"read_at": None} if unread else {}]
-        if before is not None:
-            at, name = before
-            clauses.append({"$or": [{"created_at": {"$lt": at}}, {"created_at": at, "_id": {"$lt": name}}]})
-        found = self._deliveries.find({"$and": clauses}, _SHOWN)
-        return await found.sort([("created_at", -1), ("_id", -1)]).limit(limit).to_list(None)
-
-    async def unread(self, *, viewer: Viewer, role: Role | None) -> int:
-        """How many nobody has read yet, UNREAD_MAX at most."""
-        where: Document = {"$and": [_visible(viewer, role), {"read_at": None}]}
-        return await self._deliveries.count_documents(where, limit=UNREAD_MAX)
-
-    async def mark(
         self,
         *,
         viewer: Viewer,
         role: Role | None,
-        items: Collection[str] | None,
-        until: datetime | None,
-        read: bool,
-    ) -> int:
-        """As read, or as unread again: these items, or all that came until a time. How many changed."""
-        which: Document = {"_id": {"$in": list(items)}} if items is not None else {"created_at": {"$lte": until}}
+        unread: bool,
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+        until: datetime | None = None,
+    ) -> list[Document]:
+        """The latest first: those before `before`, and not later than `until`."""
+        clauses: list[Document] = [_visible(viewer, role), {"read_at": None} if unread else {}]
+        if before is not None:
+            at, name = before
+            clauses.append({"$or": [{"created_at": {"$lt": at}}, {"created_at": at, "_id": {"$lt": name}}]})
+        if until is not None:
+            clauses.append({"created_at": {"$lte": until}})
+        found = self._deliveries.find({"$and": clauses}, _SHOWN)
+        return await found.sort([("created_at", -1), ("_id", -1)]).limit(limit).to_list(None)
+
+    async def some(self, items: Collection[str], *, viewer: Viewer, role: Role | None) -> list[Document]:
+        """Those of these that are there."""
+        where: Document = {"$and": [_visible(viewer, role), {"_id": {"$in": list(items)}}]}
+        return await self._deliveries.find(where, _SHOWN).to_list(None)
+
+    async def mark(self, items: Collection[str], *, viewer: Viewer, role: Role | None, read: bool) -> int:
+        """As read, or as unread again; how many changed."""
         other: Document = {"read_at": None} if read else {"read_at": {"$ne": None}}
         change: Document = {"$set": {"read_at": now()}} if read else {"$unset": {"read_at": ""}}
-        done = await self._deliveries.update_many({"$and": [_visible(viewer, role), which, other]}, change)
-        return done.modified_count
+        where: Document = {"$and": [_visible(viewer, role), {"_id": {"$in": list(items)}}, other]}
+        return (await self._deliveries.update_many(where, change)).modified_count
 
 
 def _visible(viewer: Viewer, role: Role | None) -> Document:

@@ -67,10 +67,11 @@ class Lanes:
 
     async def wake(self, subscription: str) -> None:
         """All of a subscription are due: it is active again."""
+        # First those that are claimed, which found it inactive, perhaps: they are looked at once more. The other way
+        # round, a lane that is given back between the two would be missed by both.
+        await self._lanes.update_many({"subscription": subscription}, {"$inc": {"raised": 1}})
         unclaimed = {"subscription": subscription, "claim": {"$exists": False}, "idle_at": {"$exists": False}}
         await self._lanes.update_many(unclaimed, [_NOW])
-        # Those that are claimed right now found it inactive, perhaps: they are looked at once more.
-        await self._lanes.update_many({"subscription": subscription}, {"$inc": {"raised": 1}})
         self._stirred.set()
 
     async def stirred(self, *, wait_s: float) -> None:
@@ -101,18 +102,17 @@ class Lanes:
 
     async def leave(self, lane: Document) -> None:
         """Nothing waits in it any more, unless something came meanwhile: then it is due."""
-        await self._release(lane, {"due_at": "$$REMOVE", "waits": False, "idle_at": "$$NOW"})
+        await self._release(lane, {"due_at": "$$REMOVE", "idle_at": "$$NOW"})
 
     async def put_off(self, lane: Document, until: datetime | None) -> None:
         """What waits in it may be sent at `until`, None: when its subscription is active again. Or at once, if
         something came meanwhile.
         """
-        await self._release(lane, {"due_at": "$$REMOVE" if until is None else until, "waits": True})
+        await self._release(lane, {"due_at": "$$REMOVE" if until is None else until})
 
     async def _release(self, lane: Document, fields: Document) -> None:
         same = {"$eq": ["$raised", lane["raised"]]}
-        # What failed waits, also where something came meanwhile and the lane is due for that.
-        again = {"due_at": "$$NOW", "waits": {"$or": ["$waits", fields["waits"]]}, "idle_at": "$$REMOVE"}
+        again = {"due_at": "$$NOW", "idle_at": "$$REMOVE"}
         told = {name: {"$cond": [same, value, again[name]]} for name, value in fields.items()}
         change: Sequence[Document] = [{"$set": told}, {"$unset": "claim"}]
         await self._recorder.write(UpdateOne({"_id": lane["_id"], "claim": lane["claim"]}, list(change)))

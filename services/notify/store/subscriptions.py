@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from pymongo import IndexModel
 
 from chassis.clock import now
-from chassis.outbox import Change, Done, Note, Outbox, Request
+from chassis.outbox import AlreadyThere, Change, Done, KeyReused, Note, Outbox, Request
 from chassis.problem import NotFound
 from chassis.records import OutgoingFact
 from chassis.service import Parts
@@ -39,13 +40,17 @@ class Subscriptions:
             [
                 IndexModel([("tokens", 1), ("_id", 1)], name="tokens"),
                 IndexModel([("organization", 1), ("_id", 1)], name="organization"),
+                IndexModel([("email", 1), ("asked_at", 1)], name="email", sparse=True),
             ],
         )
 
     async def create(self, made: Subscription, *, outcome: Document, request: Request) -> Done:
         """Raises KeyReused."""
         change = Change(set=_document(made), notes=[_note(made, version=1, what="made", by=made.by)], outcome=outcome)
-        return await self._outbox.create(made.id, change, request=request)
+        try:
+            return await self._outbox.create(made.id, change, request=request)
+        except AlreadyThere as error:  # so much was done with it since that the request is forgotten
+            raise KeyReused from error
 
     async def change(
         self,
@@ -101,9 +106,19 @@ class Subscriptions:
     async def of_inboxes(self, roles: Iterable[Role], *, viewer: Viewer) -> list[Subscription]:
         """What comes into the inboxes of these roles, INBOXES_MAX at most."""
         named = [role.value for role in roles if viewer.organization and viewer.may(role, at=viewer.organization)]
-        where: Document = {"organization": viewer.organization, "channel": Channel.INBOX.value, "role": {"$in": named}}
+        where: Document = {
+            "organization": viewer.organization,
+            "channel": Channel.INBOX.value,
+            "role": {"$in": named},
+            "status": {"$in": [status.value for status in LISTENING]},
+        }
         found = await self._outbox.aggregates.find(where, _NOT_READ).sort("_id", 1).limit(INBOXES_MAX).to_list(None)
-        return [subscription for document in found if (subscription := read(document)).status in LISTENING]
+        return [read(document) for document in found]
+
+    async def others_asked(self, subscription: Subscription, *, since: datetime) -> bool:
+        """Whether the reader of its address was asked by another subscription, whosever it is."""
+        where: Document = {"email": subscription.email, "asked_at": {"$gt": since}, "_id": {"$ne": subscription.id}}
+        return await self._outbox.aggregates.find_one(where, {"_id": 1}) is not None
 
     # For workers, who act for all of them
 

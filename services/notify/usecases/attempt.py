@@ -25,10 +25,10 @@ from services.notify.domain.endpoint import Health, after_failure, is_given_up
 from services.notify.domain.right import Right, may_be_told
 from services.notify.domain.schedule import Verdict, mail_verdict, parse_retry_after, retry_at, verdict
 from services.notify.domain.subscription import Channel, Subscription, disabled
-from services.notify.post import Post
+from services.notify.post import MAIL_SERVER_DOWN, Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
-from services.notify.store.deliveries import DELIVERED, PENDING, WITHHELD
+from services.notify.store.deliveries import DELIVERED, EXHAUSTED, PENDING, WITHHELD
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import about
 from services.notify.usecases.deliver import Stores
@@ -41,6 +41,9 @@ SLICE_S = 5.0
 PROBE_WAIT_S = 1.0
 SAID_MAX = 500
 """Characters of an endpoint's answer that are kept with the attempt."""
+ABOUT_OURSELVES = frozenset({facts.SUBSCRIPTION_DISABLED.type, facts.DELIVERY_EXHAUSTED.type})
+"""That these could not be handed over is in the log alone. An event of it would go to the owner's other subscriptions,
+and where those fail too, each failure would tell of the others' for ever."""
 MAIL_SERVER = "mail-server"
 """The endpoint of all e-mails. One that is down is spared like any other; no subscription is given up for it."""
 
@@ -64,8 +67,13 @@ class Visit:
 
 
 def endpoint_of(subscription: Subscription) -> str:
-    """What is spared when it fails."""
+    """What its attempts go to."""
     return MAIL_SERVER if subscription.channel is Channel.EMAIL else subscription.id
+
+
+def _names(subscription: Subscription) -> set[str]:
+    """What is spared when it fails: the endpoint, and of an e-mail the address too."""
+    return {subscription.id, endpoint_of(subscription)}
 
 
 class Attempts:
@@ -98,8 +106,8 @@ class Attempts:
 
     def spared_until(self, subscription: Subscription) -> datetime | None:
         """Nothing is sent before; None: it may be sent something."""
-        until = self._health[endpoint_of(subscription)].open_until
-        return until if until and until > now() else None
+        until = [self._health[name].open_until for name in _names(subscription)]
+        return max((at for at in until if at and at > now()), default=None)
 
     async def attempt(self, deliveries: Sequence[Document], visit: Visit) -> bool:
         """Hand over, several in one letter; store what came of it. Whether the lane may go on to the next."""
@@ -130,7 +138,7 @@ class Attempts:
                 crash_point("send.answered")
                 return await self._settle(may, answer, visit, at=at)
             finally:
-                self._probing.discard(name)
+                self._probing -= _names(subscription)
 
     def _may_be_told(self, delivery: Document, visit: Visit) -> bool:
         event = visit.events.get(delivery["event"])
@@ -146,9 +154,8 @@ class Attempts:
         if until := self.spared_until(visit.subscription):
             visit.left_until = until
             return False
-        name = endpoint_of(visit.subscription)
-        health = self._health[name]
-        if health.probing and name in self._probing:  # one attempt shows whether it is back before others follow
+        probing = {name for name in _names(visit.subscription) if self._health[name].probing}
+        if probing & self._probing:  # one attempt shows whether it is back before others follow
             visit.left_until = now() + timedelta(seconds=PROBE_WAIT_S)
             return False
         wait_s = self._pace(visit.subscription)
@@ -157,8 +164,7 @@ class Attempts:
             return False
         if wait_s:
             await asyncio.sleep(wait_s)
-        if health.probing:
-            self._probing.add(name)
+        self._probing |= probing
         return True
 
     def _pace(self, subscription: Subscription) -> float:
@@ -184,8 +190,10 @@ class Attempts:
         self._endpoints.observe(outcome.value, seconds=answer.seconds)
         if outcome is Verdict.DELIVERED:
             await self._record(deliveries, attempt, status=DELIVERED, due_at=None)
-            await self._recovered(subscription)
+            await self._recovered(_names(subscription))
             return True
+        if answer.failure != MAIL_SERVER_DOWN:  # then it is the address that failed, if it is an e-mail
+            await self._recovered({endpoint_of(subscription)} - {subscription.id})
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now=ended)
         if outcome is Verdict.GONE:  # it stays pending: whoever enables the endpoint again gets it
             await self._record(deliveries, attempt, status=PENDING, due_at=ended)
@@ -210,7 +218,9 @@ class Attempts:
         tried = len(delivery["attempts"]) + 1
         schedule_s = self._settings.webhook_schedule_s if outcome is Verdict.FAILED else ()
         again = retry_at(first["_id"], tried, now=ended, schedule_s=schedule_s, retry_after_s=retry_after_s)
-        if again is None:
+        if again is None and delivery["type"] in ABOUT_OURSELVES:
+            await self._stores.deliveries.record(delivery["_id"], attempt, status=EXHAUSTED, due_at=None)
+        elif again is None:
             await self._stores.deliveries.exhaust(delivery["_id"], attempt, self._exhausted)
         else:
             await self._stores.deliveries.record(delivery["_id"], attempt, status=PENDING, due_at=again)
@@ -222,8 +232,8 @@ class Attempts:
         record = self._stores.deliveries.record
         await asyncio.gather(*(record(one["_id"], attempt, status=status, due_at=due_at) for one in deliveries))
 
-    async def _recovered(self, subscription: Subscription) -> None:
-        for name in {subscription.id, endpoint_of(subscription)}:
+    async def _recovered(self, names: Collection[str]) -> None:
+        for name in names:
             if self._health[name].failures:
                 self._health[name] = Health()
                 await self._endpoints.recovered(name)
@@ -231,8 +241,7 @@ class Attempts:
     async def _failed(
         self, subscription: Subscription, answer: Answer, at: datetime, retry_after_s: float | None
     ) -> None:
-        # A mail server that answers is well: then it is the address that failed.
-        name = subscription.id if answer.status is not None else endpoint_of(subscription)
+        name = endpoint_of(subscription) if answer.failure == MAIL_SERVER_DOWN else subscription.id
         before, pause_s = self._health[name], self._settings.webhook_pause_s
         if before.open_until and at < before.open_until:
             return  # under way when it opened: sixteen that fail together are one failure, not a pause of minutes
@@ -251,7 +260,7 @@ class Attempts:
             return after, None if after is before else _disabled(after, why, since, self._region_of(after.organization))
 
         await self._stores.subscriptions.settle(subscription.id, what="disabled", decide=decide)
-        log.warning("subscription disabled", subscription=subscription.id, why=why.value)
+        log.warning("endpoint given up", subscription=subscription.id, why=why.value)
 
     def _exhausted(self, after: Document) -> OutgoingFact:
         return _exhausted(after, self._region_of(after["organization"]))

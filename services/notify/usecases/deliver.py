@@ -137,8 +137,7 @@ async def hand_over(made: Sequence[Document], stores: Stores) -> None:
 
 
 def _lane(delivery: Document) -> Document:
-    fields = {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
-    return fields | ({"waits": True} if delivery["due_at"] > delivery["created_at"] else {})
+    return {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
 
 
 def about_of(fact: Fact[Any], directory: Directory) -> About:

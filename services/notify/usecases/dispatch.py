@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 
 import structlog
@@ -29,6 +30,8 @@ LANES_SERVED_MAX = 1_024
 """By one process. A lane whose endpoint hangs takes a place for 15 s, and is then spared by the breaker."""
 LEASE_MARGIN_S = 5.0
 """A lane's lease: a slice, an attempt begun at its end, and so long to store what came of it."""
+CLOCKS_APART = timedelta(seconds=1)
+"""A lane is due by the database's clock: what it holds may be due a little later by ours."""
 IDLE_S = 0.25
 
 
@@ -154,7 +157,7 @@ class Dispatcher:
 
     async def _one_by_one(self, waiting: Sequence[Document], visit: Visit) -> None:
         for delivery in waiting:
-            if delivery["due_at"] > now():
+            if delivery["due_at"] > now() + CLOCKS_APART:
                 visit.put_off = delivery["due_at"]
                 return
             if not await self._attempts.attempt([delivery], visit):
@@ -164,10 +167,9 @@ class Dispatcher:
         lanes, lane = self._stores.lanes, visit.lane
         if visit.left or not visit.whole:
             await lanes.put_off(lane, visit.left_until or now())
-        elif visit.put_off is None and not lane.get("waits"):
-            await lanes.leave(lane)
         else:
-            # What failed before was not due, hence not among what was loaded.
+            # Asked of the database, whatever we know: what failed before was not due, hence not among what was loaded,
+            # and what came is due by another clock than ours. In order, all that waits was loaded.
             one_by_one = lane["ordered"] and not visit.subscription.digest
             due = visit.put_off if one_by_one else await self._stores.deliveries.next_due(lane["_id"])
             await (lanes.leave(lane) if due is None else lanes.put_off(lane, due))

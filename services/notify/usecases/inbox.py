@@ -1,20 +1,22 @@
 """What people find in their inbox: judged once more when it is read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from chassis.store import Document
 from chassis.viewer import Viewer
 from contracts.regions import Directory
 from contracts.roles import Role
 from services.notify.domain.right import may_be_told, right_of
 from services.notify.domain.wording import Line, line
 from services.notify.store.events import Events, about
-from services.notify.store.inbox import Inbox
+from services.notify.store.inbox import UNREAD_MAX, Inbox
 from services.notify.store.rights import Rights
-from services.notify.store.subscriptions import Subscriptions
+from services.notify.store.subscriptions import Subscriptions, may_manage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +41,63 @@ class Page:
     last: tuple[datetime, str] | None
 
 
-async def look(
-    *,
-    viewer: Viewer,
-    role: Role | None,
-    unread: bool,
-    before: tuple[datetime, str] | None,
-    limit: int,
-    inbox: Inbox,
-    events: Events,
-    rights: Rights,
-    subscriptions: Subscriptions,
-    directory: Directory,
-) -> Page:
-    """What came for the viewer's roles, the latest first. What they may not be told any more is left out."""
-    found = await inbox.page(viewer=viewer, role=role, unread=unread, before=before, limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    told = await events.many({one["event"] for one in found})
-    made = await subscriptions.many({one["subscription"] for one in found})
-    organization = viewer.organization or ""
-    given, own = (await rights.many([organization]))[organization], right_of(viewer)
-    items: list[Item] = []
-    for one in found:
-        event, subscription = told.get(one["event"]), made.get(one["subscription"])
-        if event is None or subscription is None:
-            continue
-        by = (given, own, subscription.right)
-        if may_be_told(about(event), organization=organization, rights=by, subscription=subscription.id):
-            body = orjson.loads(event["body"])
-            words = line(body, directory)
-            items.append(Item(one["_id"], Role(one["inbox"]), one["created_at"], one.get("read_at"), words, body))
-    last = (found[-1]["created_at"], found[-1]["_id"]) if more else None
-    return Page(items, await inbox.unread(viewer=viewer, role=role), last)
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who reads, in the inbox of which of their roles (None: of all), and where it is kept."""
+
+    viewer: Viewer
+    role: Role | None
+    inbox: Inbox
+    events: Events
+    rights: Rights
+    subscriptions: Subscriptions
+    directory: Directory
+
+    async def look(self, *, unread: bool, before: tuple[datetime, str] | None, limit: int) -> Page:
+        """What came, the latest first. What they may not be told, or not any more, is left out."""
+        found = await self._page(unread=unread, before=before, limit=limit + 1)
+        more, found = len(found) > limit, found[:limit]
+        items = [self._item(one, event) for one, event in await self._judged(found, bodies=True)]
+        last = (found[-1]["created_at"], found[-1]["_id"]) if more else None
+        return Page(items, await self.unread(), last)
+
+    async def unread(self) -> int:
+        """How many nobody has read yet, of the latest UNREAD_MAX."""
+        return len(await self._judged(await self._page(unread=True, limit=UNREAD_MAX)))
+
+    async def mark(self, *, items: Sequence[str] | None, until: datetime | None, read: bool) -> int:
+        """As read, or as unread again: these items, or the latest UNREAD_MAX that came until a time. How many changed.
+
+        Only what they may be told: what a colleague alone may see stays the colleague's to read.
+        """
+        viewer, role, inbox = self.viewer, self.role, self.inbox
+        if items is not None:
+            found = await inbox.some(items, viewer=viewer, role=role)
+        else:
+            found = await self._page(unread=read, until=until, limit=UNREAD_MAX)
+        names = [one["_id"] for one, _ in await self._judged(found)]
+        return await inbox.mark(names, viewer=viewer, role=role, read=read)
+
+    async def _page(self, **asked: Any) -> list[Document]:
+        return await self.inbox.page(viewer=self.viewer, role=self.role, **asked)
+
+    async def _judged(self, found: Sequence[Document], *, bodies: bool = False) -> list[tuple[Document, Document]]:
+        told = await self.events.many({one["event"] for one in found}, bodies=bodies)
+        made = await self.subscriptions.many({one["subscription"] for one in found})
+        organization = self.viewer.organization or ""
+        given, own = (await self.rights.many([organization]))[organization], right_of(self.viewer)
+        owner = organization if may_manage(self.viewer) else ""  # what becomes of subscriptions, managers are told
+        judged: list[tuple[Document, Document]] = []
+        for one in found:
+            event, subscription = told.get(one["event"]), made.get(one["subscription"])
+            if event is None or subscription is None:
+                continue
+            rights = (given, own, subscription.right)
+            if may_be_told(about(event), organization=owner, rights=rights, subscription=subscription.id):
+                judged.append((one, event))
+        return judged
+
+    def _item(self, one: Document, event: Document) -> Item:
+        body = orjson.loads(event["body"])
+        words = line(body, self.directory)
+        return Item(one["_id"], Role(one["inbox"]), one["created_at"], one.get("read_at"), words, body)

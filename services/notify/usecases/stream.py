@@ -10,7 +10,7 @@ from time import time
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from chassis.ending import Ending
-from chassis.problem import Problem
+from chassis.problem import Forbidden, Problem
 from chassis.producer import KafkaDown
 from chassis.viewer import Viewer
 from contracts.roles import Role
@@ -69,7 +69,7 @@ async def listen(wanted: Wanted, desk: Desk) -> AsyncGenerator[AsyncIterator[byt
     """What to send, piece by piece, for as long as the context lasts.
 
     At least once and in order per partition, from `since` on without a gap, or with a `reset` where there may be one.
-    Raises InvalidLastEventId, Busy, TooManyStreams, and what `check_wanted` does.
+    Raises InvalidLastEventId, Forbidden, Busy, TooManyStreams, and what `check_wanted` does.
     """
     check_wanted(wanted.types, wanted.regions, wanted.groups, directory=desk.source.directory, fields=FIELDS)
     place = _place_of(wanted.since, desk.keys)
@@ -102,6 +102,8 @@ async def _tokens(wanted: Wanted, subscriptions: Subscriptions) -> frozenset[str
     """What it asks with; what comes into the inbox is as it was subscribed when the stream was opened."""
     tokens: set[str] = set()
     if wanted.inbox:
+        if wanted.inbox not in wanted.viewer.roles:
+            raise Forbidden
         for one in await subscriptions.of_inboxes([wanted.inbox], viewer=wanted.viewer):
             tokens.update(asked_tokens(one.types, one.regions, one.groups))
     if wanted.inbox is None or wanted.types or wanted.regions or wanted.groups:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from chassis.clock import now
-from chassis.conditional import Expected, etag
+from chassis.conditional import Expected, Stale, etag
 from chassis.outbox import Done, Request
 from chassis.problem import Forbidden, Problem
 from chassis.references import UnknownRegion
@@ -19,9 +19,12 @@ from services.notify.domain.matching import known_patterns
 from services.notify.domain.right import right_of
 from services.notify.domain.signature import new_secret
 from services.notify.domain.subscription import (
+    ASKED_AGAIN_AFTER,
     OVERLAP_MAX,
+    AskedTooOften,
     Channel,
     Language,
+    NotInThisState,
     Secret,
     Status,
     Subscription,
@@ -259,17 +262,17 @@ async def subscribe(
 async def verify(command: Command, sender: Sender, post: Post, lanes: Lanes, endpoints: Endpoints) -> Done:
     """Ask the endpoint whether it wants our events: from then on they match. Of an e-mail, ask whoever reads it.
 
-    Raises NotProved, NotInThisState, AskedTooOften, MailServerDown.
+    Raises NotProved, NotInThisState, AskedTooOften, AddressRefused, MailServerDown.
     """
     before = await command.subscriptions.get(command.subscription, viewer=command.viewer)
-    command.expected.check(tag(before))
     if before.channel is Channel.EMAIL:
-        check_owns(before, command.viewer)
-        asked(before, now=now())  # refused before anybody is asked
-        await post.ask(before)
-        return await command.do("asked", lambda it: asked(it, now=now()))
-    proved(before, now=now())  # refused before anybody is asked
+        return await _ask(before, command, post)
     rate: int | None = None
+    try:
+        command.expected.check(tag(before))
+        proved(before, now=now())
+    except (Stale, NotInThisState):  # refused before anybody is asked; a repeat gets the first answer
+        return await command.do("proved", lambda it: proved(it, now=now()))
     if before.channel is Channel.WEBHOOK:
         proof = await sender.prove(before)
         if proof.failure is not None:
@@ -278,6 +281,18 @@ async def verify(command: Command, sender: Sender, post: Post, lanes: Lanes, end
     await endpoints.recovered(command.subscription)  # else its next failure would count from before it was disabled
     done = await command.do("proved", lambda it: proved(it, now=now(), allowed_rate=rate))
     await lanes.wake(command.subscription)
+    return done
+
+
+async def _ask(before: Subscription, command: Command, post: Post) -> Done:
+    check_owns(before, command.viewer)
+    # Whoever else named the address: its reader is asked no more often.
+    if await command.subscriptions.others_asked(before, since=now() - ASKED_AGAIN_AFTER):
+        raise AskedTooOften(headers={"Retry-After": str(round(ASKED_AGAIN_AFTER.total_seconds()))})
+    # Written down before it is done: of many at once one asks.
+    done = await command.do("asked", lambda it: asked(it, now=now()))
+    if not done.replayed:
+        await post.ask(before)
     return done
 
 
