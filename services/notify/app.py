@@ -41,16 +41,17 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         routers=api.routers,
         stores=[Deliveries, Endpoints, Events, Inbox, Lanes, Log, Replays, Rights, Streams, Subscriptions],
         reactions=consumers.reactions,
-        at_start=[check_keys],
+        at_start=[check_settings],
         beside=[send, carry_replays],
         in_front=[follow, keep_rights],
         forms=[CONFIRMATIONS, UNSUBSCRIPTIONS],
     )
 
 
-async def check_keys(resources: Resources) -> None:
-    """Without its keys no process starts. Raises ValueError that says how to make them."""
-    Keys(resources[Settings])
+async def check_settings(resources: Resources) -> None:
+    """Without keys, or with a mail server that is none, no process starts. Raises ValueError that says what to do."""
+    settings: NotifySettings = resources[Settings]
+    Post(Letters(settings, Keys(settings), resources[Directory]), settings)
 
 
 async def send(resources: Resources) -> None:

@@ -29,6 +29,16 @@ _SUBJECTS: Mapping[str, tuple[str, str]] = {
 }
 
 
+# Compiled once, not at each request for a page.
+_TEMPLATES = Environment(
+    loader=PackageLoader("services.notify"),
+    autoescape=select_autoescape(),  # by the name's end: .html, not .txt
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
 class Letters:
     """Writes them."""
 
@@ -37,13 +47,6 @@ class Letters:
         self._keys = keys
         self._directory = directory
         self._origin = parseaddr(settings.email_from)[1].rpartition("@")[2]
-        self._templates = Environment(
-            loader=PackageLoader("services.notify"),
-            autoescape=select_autoescape(),  # by the name's end: .html, not .txt
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
 
     def of_events(
         self, subscription: Subscription, deliveries: Sequence[Document], events: Sequence[Document]
@@ -61,7 +64,7 @@ class Letters:
             for event, kept in zip(told, events, strict=True)
         ]
         several = _SUBJECTS["several"][language is Language.ENGLISH].format(count=len(lines))
-        names = [one["_id"] for one in deliveries]
+        names = sorted(one["_id"] for one in deliveries)
         letter = self._letter(
             "events",
             subscription,
@@ -93,7 +96,7 @@ class Letters:
 
     def page(self, *, title: tuple[str, str], text: tuple[str, str], button: tuple[str, str] | None = None) -> str:
         """What whoever follows a link gets to see, in both languages; the button sends the same address by POST."""
-        return self._templates.get_template("page.html").render(title=title, text=text, button=button)
+        return _TEMPLATES.get_template("page.html").render(title=title, text=text, button=button)
 
     def _letter(
         self, template: str, subscription: Subscription, *, subject: str, name: str, **told: object
@@ -103,8 +106,8 @@ class Letters:
         letter["Message-ID"] = f"<{name}@{self._origin}>"
         letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notices in answer
         told |= {"language": subscription.language.value, "name": subscription.name, "subject": subject}
-        letter.set_content(self._templates.get_template(f"{template}.txt").render(**told))
-        letter.add_alternative(self._templates.get_template(f"{template}.html").render(**told), subtype="html")
+        letter.set_content(_TEMPLATES.get_template(f"{template}.txt").render(**told))
+        letter.add_alternative(_TEMPLATES.get_template(f"{template}.html").render(**told), subtype="html")
         letter.set_boundary(f"={name}=")
         letter["Content-Language"] = subscription.language.value  # before, it would become the first part's
         return letter

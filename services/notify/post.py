@@ -117,7 +117,7 @@ class Post:
             async with asyncio.timeout(self._timeout_s), self._client(server) as client:
                 reached = True
                 _, said = await client.send_message(letter)
-            status = aiosmtplib.SMTPStatus.completed
+                status = aiosmtplib.SMTPStatus.completed  # it is taken, however they then part
         except aiosmtplib.SMTPRecipientsRefused as error:
             status, said = error.recipients[0].code, error.recipients[0].message
         except aiosmtplib.SMTPDataError as error:

@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chassis.settings import Settings
 from chassis.store import Database
+from services.notify.domain.right import Kind, Right
 from services.notify.webhook import Webhooks
+from tests.chassis.kafka import Kafka
+from tests.notify.newsroom import Newsroom
 from tests.notify.office import Office
 from tests.notify.receiver import Behaviour, Receiver, Receiving, Sending, until
 
@@ -95,3 +98,18 @@ def furnish(database: Database, settings: Settings) -> Furnish:
 async def office(furnish: Furnish) -> Office:
     """One."""
     return await furnish()
+
+
+@pytest.fixture(scope="session")
+async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
+    """Clients, and topics of a test's own."""
+    clients = await Kafka.start(settings)
+    yield clients
+    await clients.stop()
+
+
+@pytest.fixture
+async def newsroom(kafka: Kafka, office: Office) -> Newsroom:
+    """Three partitions of assessments; Kemendagri may be told of the nation."""
+    await office.grant("kemendagri", Right(Kind.NATIONAL))
+    return Newsroom(kafka, office, [await kafka.topic("assessment", partitions=3), await kafka.topic("cycle")])

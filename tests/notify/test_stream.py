@@ -9,33 +9,17 @@ from typing import Any
 import pytest
 
 from chassis.records import Fact
-from chassis.settings import Settings
 from services.notify.api.stream import EventStream
-from services.notify.domain.right import PUBLIC, Kind, Right
+from services.notify.domain.right import PUBLIC
 from services.notify.streams import Busy, TooManyStreams
 from services.notify.usecases.stream import InvalidLastEventId
 from services.notify.usecases.subscribe import NoSuchGroup, UnknownType
-from tests.chassis.kafka import Kafka
 from tests.notify.listener import Message
 from tests.notify.newsroom import Newsroom
-from tests.notify.office import DIRECTORY, Office, manager, soon, state
+from tests.notify.office import DIRECTORY, manager, soon, state
 
 pytestmark = pytest.mark.real
 REGIONS = [region.code for region in DIRECTORY if region.code.startswith("32.")][:6]
-
-
-@pytest.fixture(scope="session")
-async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
-    clients = await Kafka.start(settings)
-    yield clients
-    await clients.stop()
-
-
-@pytest.fixture
-async def newsroom(kafka: Kafka, office: Office) -> Newsroom:
-    """Three partitions of assessments; Kemendagri may be told of the nation."""
-    await office.grant("kemendagri", Right(Kind.NATIONAL))
-    return Newsroom(kafka, office, [await kafka.topic("assessment", partitions=3), await kafka.topic("cycle")])
 
 
 def facts(count: int) -> list[Fact[Any]]:

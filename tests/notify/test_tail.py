@@ -1,18 +1,14 @@
 """What lies on a topic and cannot be read holds up nobody: real Kafka, a record whose header has no name in UTF-8."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import pytest
 from aiokafka.record.default_records import (
     _DefaultRecordBatchBuilderPy,  # pyright: ignore[reportPrivateUsage] -- its twin in C takes names alone
 )
 
-from chassis.settings import Settings
-from services.notify.domain.right import Kind, Right
-from tests.chassis.kafka import Kafka
 from tests.notify.newsroom import WITHIN_S, Newsroom
-from tests.notify.office import DIRECTORY, Office, state
+from tests.notify.office import DIRECTORY, state
 
 pytestmark = pytest.mark.real
 REGIONS = [region.code for region in DIRECTORY if region.code.startswith("32.")][:6]
@@ -26,21 +22,6 @@ class Unnamed(str):
 
     def encode(self, encoding: str = "", errors: str = "") -> bytes:
         return b"\xff\xfe"
-
-
-@pytest.fixture(scope="module")
-async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
-    clients = await Kafka.start(settings)
-    yield clients
-    await clients.stop()
-
-
-@pytest.fixture
-async def newsroom(kafka: Kafka, office: Office) -> Newsroom:
-    await office.grant("kemendagri", Right(Kind.NATIONAL))
-    return Newsroom(
-        kafka, office, [await kafka.topic("assessment", partitions=len(PARTITIONS)), await kafka.topic("cycle")]
-    )
 
 
 @pytest.fixture

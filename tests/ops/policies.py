@@ -185,15 +185,13 @@ def strangers_are_called_in_the_world_alone(manifests: list[Manifest]) -> list[s
     By all policies together: what one of them lets out, another can't hold back.
     """
     offences: list[str] = []
-    wanted = {int(port) for port in NotifySettings.model_fields["webhook_ports"].default.split(",")}
-    wanted |= {port for scheme, port in DEFAULT_PORTS.items() if scheme != "smtp+plain"}
-    for workload in of_kind(manifests, "Deployment"):
-        if pod_labels(workload)["app.kubernetes.io/name"] != "notify":
-            continue
+    webhooks: str = NotifySettings.model_fields["webhook_ports"].default
+    wanted = {*map(int, webhooks.split(",")), DEFAULT_PORTS["smtp"], DEFAULT_PORTS["smtps"]}
+    policies = of_kind(manifests, "NetworkPolicy")
+    callers = (w for w in of_kind(manifests, "Deployment") if pod_labels(w)["app.kubernetes.io/name"] == "notify")
+    for workload in callers:
         reached: dict[int, list[Network]] = {}
-        for policy in of_kind(manifests, "NetworkPolicy"):
-            if not matches(pod_labels(workload), policy["spec"]["podSelector"]):
-                continue
+        for policy in (p for p in policies if matches(pod_labels(workload), p["spec"]["podSelector"])):
             for rule in policy["spec"].get("egress", []):
                 if not rule.get("to") or not rule.get("ports"):
                     offences.append(f"{title(workload)}: {title(policy)} lets everything out")
