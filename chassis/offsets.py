@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from chassis.deadletters import Failure, RawRecord
+from chassis.epochs import Epoch
 from chassis.positions import Positions
-from chassis.records import EPOCH, header
 
 log = structlog.stdlib.get_logger()
 
@@ -142,11 +142,10 @@ class Offsets:
         anew: dict[TopicPartition, int] = {}
         for record in records:
             tp = TopicPartition(record.topic, record.partition)
-            known = await self._epoch(tp)
-            text = header(record.headers, EPOCH)
+            known, told = await self._epoch(tp), Epoch.read(record.headers).number
             # Only what reads as a fact is believed: anybody could put a number beside garbage.
-            if text and text.isascii() and text.isdigit() and int(text[:9]) > known and is_fact(record):
-                anew[tp] = max(int(text[:9]), anew.get(tp, 0))
+            if told > known and is_fact(record):
+                anew[tp] = max(told, anew.get(tp, 0))
         for tp, epoch in anew.items():
             await self._begin_anew(tp, epoch=epoch, rewind=self._known(tp).rewind)
         return [r for r in records if TopicPartition(r.topic, r.partition) not in anew]

@@ -9,7 +9,7 @@ from opentelemetry import trace
 
 from chassis.epochs import Epochs
 from chassis.producer import Producer, Sent
-from chassis.records import EPOCH, TRACEPARENT, Fact, OutgoingFact
+from chassis.records import TRACEPARENT, Fact, OutgoingFact
 from chassis.telemetry import Telemetry, is_sampled, remote, traceparent_of
 from contracts.fact import Visibility
 from contracts.topics import PUBLIC
@@ -46,7 +46,7 @@ class Publish:
             headers.append((TRACEPARENT, traceparent.encode()))
         topics = [fact.topic.name, PUBLIC.name] if fact.envelope.visibility is Visibility.PUBLIC else [fact.topic.name]
         for topic in topics:
-            wire = [*headers, (EPOCH, b"%d" % await self._epochs.of(topic))]
+            wire = [*headers, *(await self._epochs.of(topic)).headers()]
             self._sent.append(await self._producer.send(topic, key=key, value=fact.value, headers=wire))
 
     async def flush(self) -> None:

@@ -30,8 +30,6 @@ Headers = Sequence[tuple[str, bytes]]
 _FACT_TYPE = re.compile(re.escape(TYPE_PREFIX) + r"[a-z_]+\.[a-z_]+\.v([0-9]{1,3})")
 
 TRACEPARENT = "traceparent"
-EPOCH = "epoch"
-"""How often the topic was rebuilt; beside the fact, not part of it."""
 
 
 class Rejected(Exception):

@@ -18,9 +18,9 @@ from pymongo.errors import PyMongoError
 
 from chassis.clock import now
 from chassis.crash import crash_point
-from chassis.epochs import Epochs
+from chassis.epochs import Epoch, Epochs
 from chassis.producer import KafkaDown, Producer, Sent
-from chassis.records import EPOCH, TRACEPARENT
+from chassis.records import TRACEPARENT
 from chassis.store import Collection, Database, Document, claim_due, ensure_indexes, in_short, insert_once
 from chassis.telemetry import Metrics, Telemetry, is_sampled, remote, traceparent_of
 from contracts.topics import PUBLIC
@@ -207,10 +207,10 @@ async def measure(relays: Sequence[Relay], metrics: Metrics) -> None:
         await asyncio.sleep(MEASURE_EVERY_S)
 
 
-def wire_headers(headers: Mapping[str, str], *, traceparent: str | None, epoch: int) -> list[tuple[str, bytes]]:
+def wire_headers(headers: Mapping[str, str], *, traceparent: str | None, epoch: Epoch) -> list[tuple[str, bytes]]:
     """The fact's own headers, and beside them where it was caused and how often its topic was rebuilt."""
     wire = [(name, value.encode()) for name, value in headers.items()]
-    wire.append((EPOCH, str(epoch).encode()))
+    wire += epoch.headers()
     if traceparent:
         wire.append((TRACEPARENT, traceparent.encode()))
     return wire

@@ -135,6 +135,11 @@ def _headers(event: EventType) -> Json:
             "pattern": "^[0-9]+$",
             "description": "How often the topic was rebuilt. When it rises, read the partition from its beginning.",
         },
+        "rebuilt-at": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "When last, in milliseconds since 1970. What happened long before it was sent before.",
+        },
     }
     return {
         "type": "object",

@@ -10,6 +10,7 @@ import orjson
 import prometheus_client
 from fastapi.sse import format_sse_event
 
+from chassis.epochs import Epoch
 from chassis.problem import Problem, Unavailable
 from chassis.service import Parts
 from services.notify.domain.place import Place
@@ -46,6 +47,9 @@ class Heard:
     tokens: frozenset[str]
     about: About
     body: bytes
+    epoch: Epoch
+    past: bool
+    """Sent again since its topic was rebuilt: streams were told of it, or told by `reset` to read the state."""
 
     def message(self, sealed: str) -> bytes:
         """On the wire; `sealed` is the place after it."""

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from time import monotonic
 
@@ -15,8 +16,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from chassis.deadletters import RawRecord
+from chassis.epochs import Epoch
 from chassis.producer import KafkaDown, client_options
-from chassis.records import EPOCH, Ignored, Rejected, header, incoming
+from chassis.records import Ignored, Rejected, incoming
 from chassis.settings import Settings
 from contracts import events, topics
 from contracts.regions import Directory
@@ -36,6 +38,8 @@ TOLD_AT_ONCE = 500
 """Messages handed to streams between two turns of the event loop."""
 POLL_MS = 1_000
 STEP_MS = 50
+COMMITTED_WITHIN = timedelta(seconds=30)
+"""After a fact's `time` its write is done, or was refused: the state that is read later holds it."""
 NO_PROGRESS_S = 10.0
 TOPICS = tuple(topic for topic in topics.ALL if topic is not topics.PUBLIC)
 """What is on the public one is on the topic of its noun too."""
@@ -87,12 +91,14 @@ class Source:
             fact = incoming(record, _BODIES[noun_of(record.topic)])
         except (Rejected, Ignored):
             return None
-        envelope = fact.envelope
+        envelope, epoch = fact.envelope, Epoch.read(record.headers)
         return Heard(
             type=envelope.type,
             tokens=event_tokens(envelope.type, envelope.region, self.directory),
             about=about_of(fact, self.directory),
             body=structured(envelope, fact.value),
+            epoch=epoch,
+            past=epoch.rebuilt_at is not None and envelope.time < epoch.rebuilt_at - COMMITTED_WITHIN,
         )
 
     async def missed(self, place: Place, until: Place) -> AsyncGenerator[Heard]:
@@ -113,12 +119,12 @@ class Source:
                 for record in page:
                     if record.offset >= ends.get(TopicPartition(record.topic, record.partition), 0):
                         continue
-                    noun, heard, epoch = noun_of(record.topic), self.heard(record), epoch_of(record)
-                    if heard and epoch > place.epoch(noun):
-                        raise Rebuilt({noun: epoch})
+                    noun, heard = noun_of(record.topic), self.heard(record)
+                    if heard and heard.epoch.number > place.epoch(noun):
+                        raise Rebuilt({noun: heard.epoch.number})
                     place.move(noun, record.partition, next=record.offset + 1)
                     progressed_at = monotonic()
-                    if heard:
+                    if heard and not heard.past:
                         yield heard
                 done = [tp for tp, end in ends.items() if await consumer.position(tp) >= end]
                 for tp in done:
@@ -182,8 +188,6 @@ class Tail:
         self._streams = streams
         self._keys = keys
         self._place = streams.place or Place()
-        self._unsure: set[str] = set()
-        """Nouns whose epoch is not known yet: the record before the end tells."""
 
     async def run(self) -> None:
         """For ever. Raises KafkaDown; then begin again with another one, which goes on where this one was."""
@@ -192,7 +196,6 @@ class Tail:
             consumer.assign(everything)
             if self._streams.place is None:
                 ends = await self._go_to_ends(consumer, everything)
-                self._unsure = {noun_of(tp.topic) for tp in everything}
             else:
                 ends = {}
                 await self._go_back(consumer, everything)
@@ -202,10 +205,9 @@ class Tail:
                     await self._tell(await reading.page())
                 except Rebuilt as rebuilt:
                     await self._begin_anew(consumer, rebuilt.epochs)
-                if ends and all([await consumer.position(tp) >= end for tp, end in ends.items()]):
+                    ends = {tp: end for tp, end in ends.items() if noun_of(tp.topic) not in rebuilt.epochs}
+                if all([await consumer.position(tp) >= end for tp, end in ends.items()]):
                     ends.clear()
-                    self._unsure.clear()
-                if not ends:
                     self._streams.place = self._place
 
     async def _tell(self, records: Sequence[RawRecord]) -> None:
@@ -215,17 +217,16 @@ class Tail:
             noun = noun_of(record.topic)
             heard = self._source.heard(record)
             # Only what reads as a fact is believed: anybody could put a number beside garbage.
-            if heard and (epoch := epoch_of(record)) > self._place.epoch(noun):
-                if noun in self._unsure:
+            if heard and (epoch := heard.epoch.number) > self._place.epoch(noun):
+                if self._streams.place is None:  # not begun: the record before the end tells, and nobody listens yet
                     self._place.learn(noun, epoch=epoch)
                 else:
                     rebuilt[noun] = epoch
             if noun in rebuilt or record.offset < self._place.next(noun, record.partition):
                 continue  # the latter: the one before the end
-            self._unsure.discard(noun)
             # Nothing is awaited between the two: whoever opens a stream now has either passed the record or hears it.
             self._place.move(noun, record.partition, next=record.offset + 1)
-            if heard and (listening := self._streams.listening(heard)):
+            if heard and not heard.past and (listening := self._streams.listening(heard)):
                 message = heard.message(self._keys.seal_for(Purpose.PLACE, self._place.encoded()))
                 for stream in listening:
                     stream.put(message)
@@ -264,15 +265,8 @@ class Tail:
         log.warning("topics were rebuilt", epochs=epochs)
         for noun, epoch in epochs.items():
             self._place.begin(noun, epoch=epoch or self._place.epoch(noun))
-        self._unsure.update(epochs)
         await self._go_to_ends(consumer, self._source.partitions(epochs))
         self._streams.reset("rebuilt", self._keys.seal_for(Purpose.PLACE, self._place.encoded()))
-
-
-def epoch_of(record: RawRecord) -> int:
-    """How often its topic had been rebuilt when it was sent; 0 where it says nothing of it."""
-    text = header(record.headers, EPOCH)
-    return int(text[:9]) if text and text.isascii() and text.isdigit() else 0
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,8 @@ from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.records import EPOCH, Fact, Ignored, OutgoingFact, Rejected, header, incoming, outgoing
+from chassis.epochs import EPOCH
+from chassis.records import Fact, Ignored, OutgoingFact, Rejected, header, incoming, outgoing
 from contracts import events
 from contracts.assessment import AssessmentState, CycleOpened
 from contracts.fact import BODY_MAX_BYTES, Visibility, fact_id

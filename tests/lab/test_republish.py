@@ -1,6 +1,7 @@
 """Topics deleted and built again while the services run, and dead letters tried again; on the real parts."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
@@ -26,9 +27,10 @@ from contracts.topics import Topic
 from lab import published, region, republish, system
 from lab.cli import app
 from lab.errors import LabError
-from lab.region import Access
+from lab.region import Access, Visitor
 from lab.settings import settings_at
 from services.assessment import catalogue
+from services.notify.tail import COMMITTED_WITHIN
 
 DEADLINE_S = 30.0
 REGIONS = ("32.11", "32", "32.73", "35.78", "33.11")
@@ -73,11 +75,10 @@ def livinglab(lab: system.System) -> Callable[..., Result]:
 
 
 async def report(running: system.System) -> None:
-    levels = {result.code: result.levels for result in published.read()}
     async with httpx.AsyncClient(trust_env=False) as http:
         access = Access(http, running.environment["OIDC_ISSUER"], running.services)
         for code in REGIONS:
-            await region.report(access, code, cycle="spbe-2023", levels=levels[code], fakta="")
+            await report_one(access, code)
         reviewer = await access.sign_in("kemenpanrb", Role.REVIEWER)
         decree = {"cycle": "spbe-2023", "decree": "Keputusan simulasi", "decree_date": "2024-01-11"}
         imported = await reviewer.send(
@@ -91,6 +92,11 @@ async def report(running: system.System) -> None:
         async with asyncio.timeout(DEADLINE_S):
             while (await reviewer.send("GET", status)).json()["status"] != "carried":
                 await asyncio.sleep(0.1)
+
+
+async def report_one(access: Access, code: str) -> None:
+    levels = next(result.levels for result in published.read() if result.code == code)
+    await region.report(access, code, cycle="spbe-2023", levels=levels, fakta="")
 
 
 def eventually(check: Callable[[], bool], missing: str) -> None:
@@ -189,6 +195,56 @@ def test_a_projections_topic_is_built_by_running_it_again(
     assert asyncio.run(read(topics.SCORE, settings)) == facts
     assert all(len(values) == 1 for values in facts.values())
     assert settled(scoring, settings) == state
+
+
+@pytest.mark.real
+async def test_an_open_stream_is_told_that_a_topic_was_rebuilt_and_not_what_it_held(
+    lab: system.System, livinglab: Callable[..., Result]
+) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    async with httpx.AsyncClient(trust_env=False) as http:
+        access = Access(http, lab.environment["OIDC_ISSUER"], lab.services)
+        administrator = await access.sign_in("kemenpanrb", Role.ADMINISTRATOR)
+        right = access.url("notify", "rights/kemendagri")
+        await administrator.send("PUT", right, json={"reach": "national"})
+        reader = await access.sign_in("kemendagri", Role.SUPERVISOR)
+        listening = asyncio.create_task(listen(access.url("notify", "stream"), reader, told))
+        try:
+            await until(lambda: ("open", {}) in told)
+            begun = datetime.now(UTC)
+            done = await asyncio.to_thread(livinglab, "republish", topics.ASSESSMENT.name, "--yes")
+            assert done.exit_code == 0, done.output
+            # The topic is as long as before, so that nothing shows it until more is sent; the next one is then told.
+            await report_one(access, "33.14")
+            await until(lambda: ("reset", {"reason": "rebuilt"}) in told)
+            await report_one(access, "33.15")
+            await until(lambda: any(data.get("region") == "33.15" for _, data in told))
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+    times = [datetime.fromisoformat(data["time"]) for event, data in told if ".assessment." in event]
+    assert min(times) >= begun - COMMITTED_WITHIN
+
+
+async def listen(url: str, reader: Visitor, told: list[tuple[str, dict[str, Any]]]) -> None:
+    """All that the stream tells, as (event, data)."""
+    signed = {"Authorization": reader.authorization or ""}
+    async with reader.http.stream("GET", url, headers=signed, timeout=None) as answer:
+        assert answer.status_code == 200
+        event = ""
+        async for line in answer.aiter_lines():
+            if line.startswith("id:"):
+                told.append(("open", {}))
+            elif line.startswith("event:"):
+                event = line.removeprefix("event: ")
+            elif line.startswith("data:"):
+                told.append((event, json.loads(line.removeprefix("data: "))))
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not check():
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.real

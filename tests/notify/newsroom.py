@@ -8,6 +8,7 @@ from time import time
 from typing import Any
 
 from chassis.ending import Ending
+from chassis.epochs import Epoch
 from chassis.records import Fact
 from chassis.viewer import Viewer
 from contracts.topics import Topic
@@ -19,6 +20,8 @@ from tests.notify.listener import Listener
 from tests.notify.office import DIRECTORY, Office, manager
 
 WITHIN_S = 30.0
+
+NEVER = Epoch()
 
 
 @dataclass
@@ -33,13 +36,13 @@ class Newsroom:
     def assessments(self) -> Topic:
         return self.topics[0]
 
-    async def publish(self, *facts: Fact[Any], epoch: int = 0, partition: int | None = None) -> None:
+    async def publish(self, *facts: Fact[Any], epoch: Epoch = NEVER, partition: int | None = None) -> None:
         """Each on its region's partition."""
         for fact in facts:
             await self.kafka.put(
                 self.assessments,
                 fact.value,
-                headers=[*fact.envelope.headers(), ("epoch", str(epoch).encode())],
+                headers=[*fact.envelope.headers(), *epoch.headers()],
                 key=fact.key.encode(),
                 partition=sum(fact.key.encode()) % self.assessments.partitions if partition is None else partition,
             )

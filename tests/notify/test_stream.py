@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chassis.epochs import Epoch
 from chassis.records import Fact
 from services.notify.api.stream import EventStream
 from services.notify.domain.right import PUBLIC
@@ -265,12 +266,12 @@ async def test_a_rebuilt_topic_is_told_by_reset_live_and_on_resume(newsroom: New
             await newsroom.publish(*facts(3))
             await listener.take(3)
             before = listener.last
-            await newsroom.publish(state(REGIONS[0], 9), epoch=1)
+            await newsroom.publish(state(REGIONS[0], 9), epoch=Epoch(1))
             [reset] = await listener.take(1)
             assert (reset.event, reset.data) == ("reset", {"reason": "rebuilt"})
             after = listener.last
             fact = state(REGIONS[1], 9)
-            await newsroom.publish(fact, epoch=1)
+            await newsroom.publish(fact, epoch=Epoch(1))
             assert [message.name for message in await listener.take(1)] == [str(fact.envelope.id)]
         async with newsroom.replica() as there:  # it learns the epoch from what lies at the ends
             async with there.listener(since=before) as listener:

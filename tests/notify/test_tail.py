@@ -1,12 +1,17 @@
-"""What lies on a topic and cannot be read holds up nobody: real Kafka, a record whose header has no name in UTF-8."""
+"""What the tail passes by, on the real Kafka: records that nobody can read, and the past that a rebuilt topic holds."""
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiokafka.record.default_records import (
     _DefaultRecordBatchBuilderPy,  # pyright: ignore[reportPrivateUsage] -- its twin in C takes names alone
 )
 
+from chassis.clock import now
+from chassis.epochs import Epoch
+from chassis.records import Fact
 from tests.notify.newsroom import WITHIN_S, Newsroom
 from tests.notify.office import DIRECTORY, state
 
@@ -58,3 +63,47 @@ async def test_unreadable_records_on_all_partitions_are_passed_and_all_others_to
             for where in (here, there):
                 async with asyncio.timeout(WITHIN_S), where.listener(since=begun) as again:
                     assert {message.name for message in await again.take(len(sent))} == {m.name for m in heard}
+
+
+def names(*facts: Fact[Any]) -> set[str]:
+    return {str(fact.envelope.id) for fact in facts}
+
+
+async def test_what_a_rebuilt_topic_holds_of_before_is_told_to_nobody(newsroom: Newsroom) -> None:
+    at = now()
+    rebuilt = Epoch(1, rebuilt_at=at)
+    history = [state(region, 1, at=at - timedelta(hours=1, seconds=n)) for n, region in enumerate(REGIONS)]
+    during, since = state(REGIONS[0], 2, at=at - timedelta(seconds=1)), state(REGIONS[1], 2, at=at)
+    async with newsroom.replica() as here, here.listener() as listener:
+        await listener.until_id()
+        await newsroom.publish(*history[:3], epoch=rebuilt)
+        [reset] = await listener.take(1)
+        assert reset.event == "reset"
+        missed_since = listener.last
+        await newsroom.publish(*history[3:], during, epoch=rebuilt)
+        # A replica that begins in the middle of it; whoever missed some of it; and whoever was there.
+        async with newsroom.replica() as there, there.listener() as late:
+            await late.until_id()
+            await newsroom.publish(*history, since, epoch=rebuilt)
+            assert [message.name for message in await late.take(1)] == [str(since.envelope.id)]
+            async with there.listener(since=missed_since) as again:
+                assert {message.name for message in await again.take(2)} == names(during, since)
+        assert {message.name for message in await listener.take(2)} == names(during, since)
+
+
+async def test_a_topic_that_was_counted_as_rebuilt_long_after_it_was_gone_is_told_by_reset_again(
+    newsroom: Newsroom,
+) -> None:
+    async with newsroom.replica() as here, here.listener() as listener:
+        await here.stop()
+        assert here.desk.streams.place is not None
+        here.desk.streams.place.move("assessment", 0, next=1_000)  # gone: its offsets are not there any more
+        here.begin()
+        assert [message.event for message in await listener.take(1)] == ["reset"]
+        # What was committed while it was gone is older than the count.
+        counted = now() + timedelta(hours=1)
+        await newsroom.publish(state(REGIONS[0], 1), epoch=Epoch(1, rebuilt_at=counted))
+        assert [message.event for message in await listener.take(1)] == ["reset"]
+        fact = state(REGIONS[0], 2, at=counted)
+        await newsroom.publish(fact, epoch=Epoch(1, rebuilt_at=counted))
+        assert [message.name for message in await listener.take(1)] == [str(fact.envelope.id)]
