@@ -30,6 +30,7 @@ from services.notify.usecases import replay, stream
 from services.notify.usecases.attempt import Attempts
 from services.notify.usecases.deliver import Stores
 from services.notify.usecases.dispatch import Dispatcher
+from services.notify.usecases.way import ByMail, ByWebhook, Way
 
 
 def create_app(settings: NotifySettings | None = None) -> FastAPI:
@@ -42,7 +43,7 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         stores=[Deliveries, Endpoints, Events, Inbox, Lanes, Log, Replays, Rights, Streams, Subscriptions],
         reactions=consumers.reactions,
         at_start=[check_settings],
-        beside=[send, carry_replays],
+        beside=[send_webhooks, send_letters, carry_replays],
         in_front=[follow, keep_rights],
         forms=[CONFIRMATIONS, UNSUBSCRIPTIONS],
     )
@@ -54,14 +55,18 @@ async def check_settings(resources: Resources) -> None:
     Post(Letters(settings, Keys(settings), resources[Directory]), settings)
 
 
-async def send(resources: Resources) -> None:
+async def send_webhooks(resources: Resources) -> None:
     """What is due is sent, and tried again."""
     settings: NotifySettings = resources[Settings]
-    keys, stores, directory = Keys(settings), _stores(resources), resources[Directory]
-    post = Post(Letters(settings, keys, directory), settings)
-    async with Sender(keys, settings, resources[Telemetry]) as sender:
-        attempts = Attempts(stores, resources[Endpoints], sender, post, settings, directory)
-        await Dispatcher(stores, attempts, settings).run()
+    async with Sender(Keys(settings), settings, resources[Telemetry]) as sender:
+        await _dispatcher(ByWebhook(sender, settings), resources).run()
+
+
+async def send_letters(resources: Resources) -> None:
+    """So are e-mails."""
+    settings: NotifySettings = resources[Settings]
+    post = Post(Letters(settings, Keys(settings), resources[Directory]), settings)
+    await _dispatcher(ByMail(post, settings), resources).run()
 
 
 async def carry_replays(resources: Resources) -> None:
@@ -82,6 +87,11 @@ async def keep_rights(resources: Resources) -> None:
     settings: NotifySettings = resources[Settings]
     every_s = settings.stream_rights_every_s
     await stream.keep_rights(resources[Streams], resources[Rights], resources[Ending], every_s=every_s)
+
+
+def _dispatcher(way: Way, resources: Resources) -> Dispatcher:
+    stores = _stores(resources)
+    return Dispatcher(stores, Attempts(way, stores, resources[Endpoints], resources[Settings], resources[Directory]))
 
 
 def _stores(resources: Resources) -> Stores:

@@ -12,7 +12,7 @@ import aiosmtplib
 
 from chassis.problem import Problem, Unavailable
 from chassis.store import Document
-from services.notify.domain.schedule import Verdict, mail_verdict
+from services.notify.domain.reply import is_of_address
 from services.notify.domain.subscription import Subscription
 from services.notify.letters import Letters
 from services.notify.settings import NotifySettings
@@ -24,7 +24,8 @@ MAIL_SERVER_DOWN = "mail_server"
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 
-SMTP_URI_IS_NOT = "SMTP_URI is not smtp://user:password@host:587, smtps://… or smtp+plain://…"
+SMTP_URI_IS_NOT = "SMTP_URI is not smtp://user:password@host:587, smtps://… or, on this machine, smtp+plain://127.0.0.1"
+PLAIN_TO = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class MailServerDown(Unavailable):
@@ -61,7 +62,7 @@ class MailServer:
             port = parts.port or DEFAULT_PORTS[parts.scheme]
         except (ValueError, KeyError):  # whose text shows a part of it
             raise ValueError(SMTP_URI_IS_NOT) from None
-        if not parts.hostname:
+        if not parts.hostname or (parts.scheme == "smtp+plain" and parts.hostname not in PLAIN_TO):
             raise ValueError(SMTP_URI_IS_NOT)
         username, password = (unquote(text) if text else None for text in (parts.username, parts.password))
         return cls(parts.hostname, port, parts.scheme, username, password)
@@ -88,7 +89,8 @@ class Post:
     async def ask(self, subscription: Subscription) -> None:
         """Ask whoever reads the address whether our events are wanted. Raises AddressRefused, MailServerDown."""
         answer = await self._hand_over(self._letters.confirmation(subscription))
-        if mail_verdict(answer.status) is Verdict.REFUSED:
+        said = answer.body.decode(errors="replace")
+        if answer.status is not None and answer.status >= 500 and is_of_address(answer.status, said):
             raise AddressRefused
         if answer.status != aiosmtplib.SMTPStatus.completed:
             raise MailServerDown(retry_after_s=RETRY_AFTER_S)

@@ -132,6 +132,24 @@ async def test_into_the_inbox_of_a_role_told_live_and_read_by_all(
     assert not [one for one in seen["items"] if one["event"]["region"] == region.code]
 
 
+async def test_the_contact_of_a_webhook_is_asked_like_any_other_and_ends_with_it(
+    subscriber: Callable[..., Subscriber], living_lab: system.System
+) -> None:
+    ministry, address = subscriber("bssn", "pembina"), f"kontak-{uuid4().hex[:8]}@bssn.example.go.id"
+    made = await ministry.subscribe("http://127.0.0.1:1/", "*", contact=address)
+    contact = made["contact"]
+    seen = (await ministry.send("GET", f"subscriptions/{contact}")).json()
+    assert (seen["channel"], seen["status"], seen["types"]) == ("email", "unproved", ["subscription.disabled"])
+    assert (await ministry.command(contact, "verification")).status_code == 200
+    [question] = await letters_to(address, living_lab, count=1)
+    async with httpx.AsyncClient(trust_env=False) as reader:
+        assert (await reader.post(at(living_lab, link_in(question)))).status_code == 200
+    assert (await ministry.send("GET", f"subscriptions/{contact}")).json()["status"] == "active"
+    assert (await ministry.command(made["subscription"], "closing")).status_code == 200
+    ended = (await ministry.send("GET", f"subscriptions/{contact}")).json()
+    assert (ended["status"], ended["email"]) == ("closed", None)
+
+
 async def test_what_a_channel_does_not_have_is_refused(subscriber: Callable[..., Subscriber]) -> None:
     ministry = subscriber("kemendagri", "pembina")
     for wrong in (

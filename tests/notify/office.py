@@ -51,6 +51,8 @@ from services.notify.usecases import replay
 from services.notify.usecases.attempt import Attempts
 from services.notify.usecases.deliver import Stores, hear
 from services.notify.usecases.dispatch import Dispatcher
+from services.notify.usecases.judge import Judge
+from services.notify.usecases.way import ByMail, ByWebhook
 from tests.notify.made import subscription
 
 WITHIN_S = 20.0
@@ -214,6 +216,11 @@ class Office:
         await self.grant(made.organization, Right(Kind.NATIONAL))
         return made
 
+    @property
+    def judge(self) -> Judge:
+        """Of what people may be told."""
+        return Judge(self.stores.events, self.stores.rights, self.stores.subscriptions)
+
     async def grant(self, organization: str, right: Right) -> None:
         await self.stores.rights.set(organization, right, viewer=ADMINISTRATOR)
 
@@ -233,18 +240,18 @@ class Office:
                 await self.hear(incoming(record, body))
 
     @asynccontextmanager
-    async def open(self, **changes: Any) -> AsyncGenerator["asyncio.Task[None]"]:
-        """A dispatcher at work."""
+    async def open(self, **changes: Any) -> AsyncGenerator["asyncio.Future[list[None]]"]:
+        """The dispatchers at work."""
         settings = self.settings.model_copy(update=changes)
         async with Sender(self.keys, settings, self.watch) as sender:
-            attempts = Attempts(self.stores, self.endpoints, sender, self.post(settings), settings, DIRECTORY)
-            dispatcher = Dispatcher(self.stores, attempts, settings)
-            task = asyncio.create_task(dispatcher.run())
+            ways = (ByWebhook(sender, settings), ByMail(self.post(settings), settings))
+            attempts = [Attempts(way, self.stores, self.endpoints, settings, DIRECTORY) for way in ways]
+            running = asyncio.gather(*(Dispatcher(self.stores, by_one).run() for by_one in attempts))
             try:
-                yield task
+                yield running
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
 
     def post(self, settings: NotifySettings | None = None) -> Post:
         """The way to the mail server that the settings name."""

@@ -12,10 +12,13 @@ from aiohttp import web
 from chassis import clock
 from chassis.intake import Fork
 from chassis.problem import NotFound
+from chassis.viewer import Viewer, viewer_of
 from contracts.notify import Why
+from contracts.roles import Role, TokenClaims
 from services.notify.domain.right import PUBLIC, Kind, Right
 from services.notify.domain.subscription import Status, Subscription, paused, resumed
 from services.notify.store.lanes import Lanes
+from services.notify.store.log import Wanted
 from services.notify.usecases import dispatch, replay
 from tests.notify.office import DIRECTORY, Endpoint, Office, ago, listening, manager, soon, state
 
@@ -296,6 +299,22 @@ async def test_the_log_is_for_its_owner(office: Office) -> None:
     assert await office.deliveries("bssn") == []
     with pytest.raises(NotFound):
         await office.log.get(mine["_id"], viewer=manager("bssn"))
+
+
+async def test_the_log_shows_nobody_what_only_a_colleague_may_be_told_or_nobody_any_more(office: Office) -> None:
+    await office.subscribe("http://127.0.0.1:1/", organization="kemenpanrb")
+    await office.hear(state("32.11", 1), state("32.12", 1, public=True))
+    claims = TokenClaims(sub="an-assessor", organization="kemenpanrb", roles=(Role.EXTERNAL_ASSESSOR,))
+    assessor, reviewer = viewer_of(claims, DIRECTORY), manager("kemenpanrb")
+
+    async def seen(viewer: Viewer) -> set[str]:
+        page = await office.log.page(Wanted(), viewer=viewer, before=None, limit=10)
+        assert len(page) == 2, "both are of the assessor's organization"
+        return {one["region"] for one, _ in await office.judge.tellable(page, viewer=viewer)}
+
+    assert (await seen(reviewer), await seen(assessor)) == ({"32.11", "32.12"}, {"32.12"})
+    await office.grant("kemenpanrb", Right(Kind.REGIONS, roots=("31",)))
+    assert await seen(reviewer) == {"32.12"}
 
 
 async def test_an_endpoint_that_is_down_is_spared_and_gets_everything_when_it_is_back(furnish: Furnish) -> None:

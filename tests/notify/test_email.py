@@ -13,6 +13,7 @@ from services.notify.domain.subscription import AskedTooOften, Channel, Language
 from services.notify.post import MailServer as Server
 from services.notify.sender import Sender
 from services.notify.usecases import confirm, subscribe
+from services.notify.usecases.way import ByWebhook
 from tests.notify.mailserver import MailServer, link_in, taking_letters
 from tests.notify.office import Endpoint, Office, listening, manager, soon, state
 from tests.notify.test_dispatch import always, only
@@ -73,7 +74,7 @@ async def test_a_letter_that_failed_comes_again_under_the_same_message_id(furnis
 
 
 async def test_an_address_that_is_refused_for_good_is_told_at_once_and_no_other_suffers(furnish: Furnish) -> None:
-    async with taking_letters(MailServer(to="550 No such mailbox")) as server:
+    async with taking_letters(MailServer(to="550 5.1.1 No such mailbox")) as server:
         office = await furnish(smtp_uri=server.uri)
         async with office.open():
             await reader(office)
@@ -86,6 +87,22 @@ async def test_an_address_that_is_refused_for_good_is_told_at_once_and_no_other_
             await reader(office, id="e2")
             await office.hear(state("32.12", 1))
             await office.until(only(exhausted=1, delivered=2))
+
+
+@pytest.mark.parametrize("to", ["452 4.3.1 Out of storage", "554 5.7.1 Relay access denied", "421 Busy"])
+async def test_what_a_mail_server_refuses_to_anybody_counts_against_no_address(furnish: Furnish, to: str) -> None:
+    async with taking_letters(MailServer(to=to)) as server:
+        office = await furnish(smtp_uri=server.uri, webhook_disable_after_s=0.01, webhook_pause_s=0.01)
+        async with office.open():
+            await reader(office)
+            await office.hear(*(state(f"32.{n:02}", 1) for n in range(1, 4)))
+            await office.until(only(exhausted=3))
+            assert not await is_disabled(office, "e1")
+            assert await office.endpoints.many(["e1", "mail-server"]) == {}
+            assert {len(one["attempts"]) for one in await kept(office)} == {4}, "each by its schedule"
+            server.to = None
+            await office.hear(state("32.11", 1))
+            await office.until(only(exhausted=3, delivered=1))
 
 
 async def test_a_mail_server_that_is_down_disables_nobody(furnish: Furnish) -> None:
@@ -102,7 +119,10 @@ async def test_a_mail_server_that_is_down_disables_nobody(furnish: Furnish) -> N
     assert [attempt["failure"] for attempt in one["attempts"]] == ["mail_server"] * 4
 
 
-async def test_webhooks_go_on_while_the_mail_server_hangs(furnish: Furnish) -> None:
+async def test_webhooks_go_on_while_the_mail_server_hangs(furnish: Furnish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many letters under way as there are places for all webhooks."""
+    monkeypatch.setattr(ByWebhook, "lanes_max", 4)
+
     async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await gone.wait()
         writer.close()
@@ -113,11 +133,12 @@ async def test_webhooks_go_on_while_the_mail_server_hangs(furnish: Furnish) -> N
     port = hanging.sockets[0].getsockname()[1]
     office = await furnish(smtp_uri=f"smtp+plain://127.0.0.1:{port}", smtp_timeout_s=15)
     async with listening(Endpoint()) as endpoint, office.open():
-        await reader(office)
+        for number in range(6):
+            await reader(office, id=f"e{number}")
+        await office.hear(state("32.10", 1))
         await office.subscribe(endpoint.url, id="w1")
-        facts = [state(f"32.{n:02}", 1) for n in range(1, 10)]
-        await office.hear(*facts)
-        await office.until(only(delivered=9, pending=9))
+        await office.hear(*(state(f"32.{n:02}", 1) for n in range(1, 10)))
+        await office.until(only(delivered=9, pending=60))
     gone.set()
     await left.wait()
     hanging.close()
@@ -262,7 +283,9 @@ async def test_a_uri_names_the_mail_server(uri: str, server: Server) -> None:
     assert Server.parse(uri) == server
 
 
-@pytest.mark.parametrize("uri", ["", "mail.go.id:25", "http://mail.go.id", "smtp://:secret@"])
+@pytest.mark.parametrize(
+    "uri", ["", "mail.go.id:25", "http://mail.go.id", "smtp://:secret@", "smtp+plain://u:secret@mail.go.id"]
+)
 async def test_what_names_no_mail_server_is_refused_without_showing_it(uri: str) -> None:
     with pytest.raises(ValueError, match="SMTP_URI is not") as refused:
         Server.parse(uri)

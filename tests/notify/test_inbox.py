@@ -30,8 +30,7 @@ async def subscribe(office: Office, **changes: Any) -> Subscription:
 
 
 def desk(office: Office, viewer: Viewer) -> Desk:
-    stores = office.stores
-    return Desk(viewer, None, office.inbox, stores.events, stores.rights, stores.subscriptions, DIRECTORY)
+    return Desk(viewer, None, office.inbox, office.judge, DIRECTORY)
 
 
 async def look(

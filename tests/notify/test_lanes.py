@@ -10,12 +10,12 @@ from chassis.clock import now
 from tests.notify.office import Office
 
 pytestmark = pytest.mark.real
-LANE = {"s1": {"subscription": "s1", "ordered": False}}
+LANE = {"s1": {"subscription": "s1", "ordered": False, "mail": False}}
 LEASE_S = 30.0
 
 
 async def claimed(office: Office) -> list[dict[str, Any]]:
-    return await office.stores.lanes.claim(limit=10, lease_s=LEASE_S)
+    return await office.stores.lanes.claim(mail=False, limit=10, lease_s=LEASE_S)
 
 
 async def test_of_two_who_claim_one_gets_it(office: Office) -> None:
@@ -53,7 +53,7 @@ async def test_what_is_put_off_comes_up_in_its_time_and_for_what_comes_before(of
 async def test_a_claim_that_was_outlived_changes_nothing(office: Office) -> None:
     lanes = office.stores.lanes
     await lanes.put(LANE)
-    [late] = await lanes.claim(limit=10, lease_s=0)
+    [late] = await lanes.claim(mail=False, limit=10, lease_s=0)
     [lane] = await claimed(office)
     await lanes.leave(late)
     assert await office.lanes_in_use() == 1

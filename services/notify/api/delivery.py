@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, told
 from chassis.openapi import links, routes
+from chassis.problem import NotFound
 from chassis.problems import problems
 from chassis.store import Document
-from services.notify.api.parameters import LogStore, SubscriptionId, SubscriptionStore, cursor_of, place_of
+from services.notify.api.parameters import LogStore, OwnJudge, SubscriptionId, SubscriptionStore, cursor_of, place_of
 from services.notify.store.log import STATISTICS_OF, Wanted
 
 router = routes("notify")
@@ -79,6 +80,7 @@ class StatisticsOut(BaseModel):
 async def list_deliveries(
     viewer: CurrentViewer,
     log: LogStore,
+    judge: OwnJudge,
     subscription: Annotated[str | None, Query(max_length=40)] = None,
     event: Annotated[str | None, Query(max_length=40, description="An event's `id`.")] = None,
     region: Annotated[str | None, Query(max_length=16, examples=["32.11"])] = None,
@@ -86,22 +88,33 @@ async def list_deliveries(
     cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> DeliveriesOut:
-    """What was, or is to be, handed over to your organization's subscriptions, with every attempt."""
+    """What was, or is to be, handed over to your organization's subscriptions, with every attempt.
+
+    Events that you may not be told of, or not any more, are left out, so that a page may hold fewer than `limit`; the
+    statistics count all.
+    """
     wanted = Wanted(subscription=subscription, event_id=event, region=region, status=status)
     found = await log.page(wanted, viewer=viewer, before=place_of(cursor), limit=limit + 1)
     more, found = len(found) > limit, found[:limit]
     return DeliveriesOut(
-        items=[_shown(one) for one in found],
+        items=[_shown(one) for one, _ in await judge.tellable(found, viewer=viewer)],
         next=cursor_of(found[-1]["created_at"], found[-1]["_id"]) if more else None,
     )
 
 
 @router.get("/deliveries/{delivery_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def one_delivery(
-    delivery_id: Annotated[str, Path(max_length=40)], viewer: CurrentViewer, log: LogStore, request: Request
+    delivery_id: Annotated[str, Path(max_length=40)],
+    viewer: CurrentViewer,
+    log: LogStore,
+    judge: OwnJudge,
+    request: Request,
 ) -> DeliveryOut:
     """One, with every attempt."""
-    return told(_shown(await log.get(delivery_id, viewer=viewer)), request)
+    found = await log.get(delivery_id, viewer=viewer)
+    if not await judge.tellable([found], viewer=viewer):
+        raise NotFound
+    return told(_shown(found), request)
 
 
 @router.get("/subscriptions/{subscription_id}/statistics", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
@@ -138,6 +151,4 @@ def _status(found: Document) -> StatusOut:
 
 def _shown(found: Document) -> DeliveryOut:
     own: dict[str, Any] = {"delivery": found["_id"], "event": found["event_id"], "due_at": found.get("due_at")}
-    if found["status"] == "withheld":  # of what they may not be told any more, that there was something
-        own["region"] = None
     return DeliveryOut.model_validate({**found, **own})

@@ -13,15 +13,7 @@ from chassis.openapi import routes
 from chassis.problem import Forbidden
 from chassis.problems import problems
 from contracts.roles import Role
-from services.notify.api.parameters import (
-    EventStore,
-    InboxStore,
-    Regions,
-    RightStore,
-    SubscriptionStore,
-    cursor_of,
-    place_of,
-)
+from services.notify.api.parameters import InboxStore, OwnJudge, Regions, cursor_of, place_of
 from services.notify.api.subscription import In
 from services.notify.domain.subscription import Language
 from services.notify.usecases.inbox import Desk
@@ -78,14 +70,12 @@ class MarkedOut(BaseModel):
 async def _desk(
     viewer: CurrentViewer,
     inbox: InboxStore,
-    events: EventStore,
-    rights: RightStore,
-    subscriptions: SubscriptionStore,
+    judge: OwnJudge,
     directory: Regions,
 ) -> Desk:
     if viewer.organization is None:
         raise Forbidden
-    return Desk(viewer, None, inbox, events, rights, subscriptions, directory)
+    return Desk(viewer, None, inbox, judge, directory)
 
 
 OwnDesk = Annotated[Desk, Depends(_desk)]

@@ -30,6 +30,7 @@ from services.notify.store.rights import Rights
 from services.notify.store.subscriptions import Subscriptions
 from services.notify.usecases import subscribe as usecases
 from services.notify.usecases.deliver import Stores
+from services.notify.usecases.judge import Judge
 
 SubscriptionStore = Annotated[Subscriptions, provided(Subscriptions)]
 EndpointStore = Annotated[Endpoints, provided(Endpoints)]
@@ -83,6 +84,13 @@ async def _stores(
 
 
 OwnStores = Annotated[Stores, Depends(_stores)]
+
+
+async def _judge(events: EventStore, rights: RightStore, subscriptions: SubscriptionStore) -> Judge:
+    return Judge(events, rights, subscriptions)
+
+
+OwnJudge = Annotated[Judge, Depends(_judge)]
 
 
 async def _command(

@@ -39,7 +39,7 @@ class Verdict(StrEnum):
     GONE = "gone"
     """410: the endpoint wants nothing more, ever."""
     REFUSED = "refused"
-    """A mail server will not take it at any later time either."""
+    """There is no such address: a mail server will not take it at any later time either."""
 
 
 def verdict(status: int | None) -> Verdict:
@@ -47,13 +47,6 @@ def verdict(status: int | None) -> Verdict:
     if status is not None and 200 <= status < 300:
         return Verdict.DELIVERED
     return Verdict.GONE if status == 410 else Verdict.FAILED
-
-
-def mail_verdict(status: int | None) -> Verdict:
-    """Of a mail server's reply about an address or a letter (RFC 5321, section 4.2.1): 5yz is for good."""
-    if status is not None and 200 <= status < 300:
-        return Verdict.DELIVERED
-    return Verdict.REFUSED if status is not None and status >= 500 else Verdict.FAILED
 
 
 def next_digest(now: datetime, *, every_s: float = DIGEST_EVERY_S) -> datetime:

@@ -17,6 +17,7 @@ from services.notify.store.recorder import Recorder
 
 IDLE_KEPT_S = 86_400
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+WAITS: Document = {"due_at": {"$exists": True}}
 _NOW = {"$set": {"due_at": "$$NOW"}}
 
 
@@ -31,21 +32,26 @@ class Lanes:
     def __init__(self, parts: Parts) -> None:
         self._lanes = parts.collection("lanes")
         self._recorder = Recorder(self._lanes)
-        self._stirred = asyncio.Event()
+        self._stirred = {mail: asyncio.Event() for mail in (False, True)}
 
     async def prepare(self) -> None:
         """Indexes for what is due, and for a subscription's; and the one that forgets lanes that are idle."""
         await ensure_indexes(
             self._lanes,
             [
-                IndexModel("due_at", name="due", sparse=True),
+                IndexModel(
+                    [("mail", 1), ("due_at", 1)], name="due", partialFilterExpression={"due_at": {"$exists": True}}
+                ),
                 IndexModel("subscription", name="subscription"),
                 IndexModel("idle_at", name="idle", expireAfterSeconds=IDLE_KEPT_S),
             ],
         )
 
     async def put(self, lanes: Mapping[str, Document]) -> None:
-        """Something was put into each of these: lane → `subscription`, and whether it is `ordered`. Due at once."""
+        """Something was put into each of these, which are due at once.
+
+        lanes: name → its `subscription`, whether it is `ordered`, whether it goes by `mail`.
+        """
         claimed = {"$eq": [{"$type": "$claim"}, "string"]}
         due = {"$cond": [claimed, "$due_at", {"$min": [{"$ifNull": ["$due_at", "$$NOW"]}, "$$NOW"]}]}
         raised = {"$add": [{"$ifNull": ["$raised", 0]}, 1]}
@@ -63,7 +69,8 @@ class Lanes:
                 for name, fields in lanes.items()
             ],
         )
-        self._stirred.set()
+        for mail in {fields["mail"] for fields in lanes.values()}:
+            self._stirred[mail].set()
 
     async def wake(self, subscription: str) -> None:
         """All of a subscription are due: it is active again."""
@@ -72,24 +79,25 @@ class Lanes:
         await self._lanes.update_many({"subscription": subscription}, {"$inc": {"raised": 1}})
         unclaimed = {"subscription": subscription, "claim": {"$exists": False}, "idle_at": {"$exists": False}}
         await self._lanes.update_many(unclaimed, [_NOW])
-        self._stirred.set()
+        for stirred in self._stirred.values():
+            stirred.set()
 
-    async def stirred(self, *, wait_s: float) -> None:
-        """Until this process put something into a lane, or the time is over: others put too."""
+    async def stirred(self, *, mail: bool, wait_s: float) -> None:
+        """Until this process put something into a lane of this way, or the time is over: others put too."""
         try:
-            await asyncio.wait_for(self._stirred.wait(), wait_s)
+            await asyncio.wait_for(self._stirred[mail].wait(), wait_s)
         except TimeoutError:
             return
         finally:
-            self._stirred.clear()
+            self._stirred[mail].clear()
 
-    async def claim(self, *, limit: int, lease_s: float) -> list[Document]:
-        """Up to `limit` of those that are due, the longest due first, for `lease_s` seconds.
+    async def claim(self, *, mail: bool, limit: int, lease_s: float) -> list[Document]:
+        """Up to `limit` of this way that are due, the longest due first, for `lease_s` seconds.
 
         Who outlives the lease is joined by another, which costs repeats.
         """
         claim = uuid4().hex
-        due: Document = {"due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+        due: Document = {"mail": mail, "due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
         found = await self._lanes.find(due).sort("due_at", 1).limit(limit).to_list(None)
         names = [lane["_id"] for lane in found]
         if not names:

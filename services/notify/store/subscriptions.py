@@ -1,6 +1,7 @@
 """Subscriptions; each query of people asks as somebody."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,10 @@ MANAGERS = (Role.RESPONSIBLE, Role.COORDINATOR, Role.REVIEWER, Role.SUPERVISOR, 
 INBOXES_MAX = 100
 _NOT_READ: Document = {"tokens": 0, "outbox": 0, "requests": 0}
 _NOT_NOTED = frozenset({"secrets", "tokens", "email"})
+
+
+class _AsItWas(Exception):
+    """Nothing is to be written."""
 
 
 class Subscriptions:
@@ -82,16 +87,19 @@ class Subscriptions:
     ) -> None:
         """What nobody who signed in does: we ourselves, or whoever brings a link that we sealed.
 
-        Raises NotFound, and what `decide` does.
+        What `decide` returns as it was is not written. Raises NotFound, and what `decide` does.
         """
 
         def change(document: Document) -> Change:
             before = read(document)
             after, fact = decide(before)
+            if after is before:
+                raise _AsItWas
             note = _note(after, version=before.version + 1, what=what, by="")
-            return Change(set=_document(after), facts=[fact] if fact else [], notes=[] if after is before else [note])
+            return Change(set=_document(after), facts=[fact] if fact else [], notes=[note])
 
-        await self._outbox.change(lambda: self._find({"_id": subscription_id}), change)
+        with suppress(_AsItWas):
+            await self._outbox.change(lambda: self._find({"_id": subscription_id}), change)
 
     async def get(self, subscription_id: str, *, viewer: Viewer) -> Subscription:
         """Raises NotFound, also for what the viewer may not see."""

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Literal
 from weakref import WeakValueDictionary
 
 import structlog
@@ -23,15 +24,14 @@ from contracts.notify import DeliveryExhausted, SubscriptionDisabled, Why
 from contracts.regions import Directory
 from services.notify.domain.endpoint import Health, after_failure, is_given_up
 from services.notify.domain.right import Right, may_be_told
-from services.notify.domain.schedule import Verdict, mail_verdict, parse_retry_after, retry_at, verdict
+from services.notify.domain.schedule import Verdict, parse_retry_after, retry_at
 from services.notify.domain.subscription import Channel, Subscription, disabled
-from services.notify.post import MAIL_SERVER_DOWN, Post
-from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import DELIVERED, EXHAUSTED, PENDING, WITHHELD
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.events import about
 from services.notify.usecases.deliver import Stores
+from services.notify.usecases.way import Way
 from services.notify.webhook import Answer
 
 log = structlog.stdlib.get_logger()
@@ -44,8 +44,6 @@ SAID_MAX = 500
 ABOUT_OURSELVES = frozenset({facts.SUBSCRIPTION_DISABLED.type, facts.DELIVERY_EXHAUSTED.type})
 """That these could not be handed over is in the log alone. An event of it would go to the owner's other subscriptions,
 and where those fail too, each failure would tell of the others' for ever."""
-MAIL_SERVER = "mail-server"
-"""The endpoint of all e-mails. One that is down is spared like any other; no subscription is given up for it."""
 
 
 @dataclass(slots=True)
@@ -65,33 +63,21 @@ class Visit:
     """Something that is due was not tried: the endpoint is spared, or the time was over."""
     left_until: datetime | None = None
 
-
-def endpoint_of(subscription: Subscription) -> str:
-    """What its attempts go to."""
-    return MAIL_SERVER if subscription.channel is Channel.EMAIL else subscription.id
-
-
-def _names(subscription: Subscription) -> set[str]:
-    """What is spared when it fails: the endpoint, and of an e-mail the address too."""
-    return {subscription.id, endpoint_of(subscription)}
+    def leave(self, until: datetime) -> Literal[False]:
+        """What is due may be tried again then."""
+        self.left, self.left_until = True, until
+        return False
 
 
 class Attempts:
-    """Of one worker process."""
+    """Of one worker process, by one way."""
 
     def __init__(
-        self,
-        stores: Stores,
-        endpoints: Endpoints,
-        sender: Sender,
-        post: Post,
-        settings: NotifySettings,
-        directory: Directory,
+        self, way: Way, stores: Stores, endpoints: Endpoints, settings: NotifySettings, directory: Directory
     ) -> None:
+        self.way = way
         self._stores = stores
         self._endpoints = endpoints
-        self._sender = sender
-        self._post = post
         self._settings = settings
         self._directory = directory
         self._health: dict[str, Health] = {}
@@ -101,12 +87,16 @@ class Attempts:
 
     async def look_at(self, subscriptions: Collection[str]) -> None:
         """How their endpoints do, as all workers saw them."""
-        names = {*subscriptions, MAIL_SERVER}
+        names = {name for one in subscriptions for name in self._names(one)}
         self._health.update(dict.fromkeys(names, Health()) | dict(await self._endpoints.many(names)))
+
+    def _names(self, subscription: str) -> set[str]:
+        """What is spared when it fails: the endpoint, and of an e-mail the address too."""
+        return {subscription, self.way.endpoint(subscription)}
 
     def spared_until(self, subscription: Subscription) -> datetime | None:
         """Nothing is sent before; None: it may be sent something."""
-        until = [self._health[name].open_until for name in _names(subscription)]
+        until = [self._health[name].open_until for name in self._names(subscription.id)]
         return max((at for at in until if at and at > now()), default=None)
 
     async def attempt(self, deliveries: Sequence[Document], visit: Visit) -> bool:
@@ -121,24 +111,20 @@ class Attempts:
             for one in may:
                 await self._stores.deliveries.record(one["_id"], None, status=DELIVERED, due_at=None)
             return True
-        name, mail = endpoint_of(subscription), subscription.channel is Channel.EMAIL
-        at_once = self._settings.smtp_concurrency if mail else self._settings.webhook_concurrency
-        async with self._at_once.setdefault(name, Semaphore(at_once)):
-            if not await self._may_send(visit):
-                visit.left = True
+        if not await self._comes_its_turn(visit):
+            return False
+        async with self._at_once.setdefault(self.way.endpoint(subscription.id), Semaphore(self.way.at_once)):
+            if not self._may_send(visit):
                 return False
             try:
                 at = now()
                 crash_point("send.before")
                 events = [visit.events[one["event"]] for one in may]
-                if mail:
-                    answer = await self._post.send(subscription, may, events)
-                else:
-                    answer = await self._sender.send(events[0], subscription)
+                answer = await self.way.hand_over(subscription, may, events)
                 crash_point("send.answered")
                 return await self._settle(may, answer, visit, at=at)
             finally:
-                self._probing -= _names(subscription)
+                self._probing -= self._names(subscription.id)
 
     def _may_be_told(self, delivery: Document, visit: Visit) -> bool:
         event = visit.events.get(delivery["event"])
@@ -149,21 +135,26 @@ class Attempts:
             subscription=visit.subscription.id,
         )
 
-    async def _may_send(self, visit: Visit) -> bool:
-        """Whether the endpoint may be sent something now; waits for its rate."""
+    async def _comes_its_turn(self, visit: Visit) -> bool:
+        """Waits for the subscription's rate, before it takes a place that others could use."""
         if until := self.spared_until(visit.subscription):
-            visit.left_until = until
-            return False
-        probing = {name for name in _names(visit.subscription) if self._health[name].probing}
-        if probing & self._probing:  # one attempt shows whether it is back before others follow
-            visit.left_until = now() + timedelta(seconds=PROBE_WAIT_S)
-            return False
+            return visit.leave(until)
         wait_s = self._pace(visit.subscription)
         if monotonic() + wait_s > visit.until:
-            visit.left_until = now() + timedelta(seconds=wait_s)
-            return False
+            return visit.leave(now() + timedelta(seconds=wait_s))
         if wait_s:
             await asyncio.sleep(wait_s)
+        return True
+
+    def _may_send(self, visit: Visit) -> bool:
+        """Whether the endpoint may be sent something now."""
+        if until := self.spared_until(visit.subscription):
+            return visit.leave(until)
+        probing = {name for name in self._names(visit.subscription.id) if self._health[name].probing}
+        if probing & self._probing:  # one attempt shows whether it is back before others follow
+            return visit.leave(now() + timedelta(seconds=PROBE_WAIT_S))
+        if monotonic() > visit.until:
+            return visit.leave(now())
         self._probing |= probing
         return True
 
@@ -186,14 +177,14 @@ class Attempts:
             "failure": answer.failure,
             "said": answer.body[: SAID_MAX * 4].decode(errors="replace")[:SAID_MAX],
         }
-        outcome = (mail_verdict if subscription.channel is Channel.EMAIL else verdict)(answer.status)
+        outcome = self.way.verdict(answer)
         self._endpoints.observe(outcome.value, seconds=answer.seconds)
         if outcome is Verdict.DELIVERED:
             await self._record(deliveries, attempt, status=DELIVERED, due_at=None)
-            await self._recovered(_names(subscription))
+            await self._recovered(self._names(subscription.id))
             return True
-        if answer.failure != MAIL_SERVER_DOWN:  # then it is the address that failed, if it is an e-mail
-            await self._recovered({endpoint_of(subscription)} - {subscription.id})
+        failed = self.way.failed(answer, subscription)
+        await self._recovered({self.way.endpoint(subscription.id)} - {subscription.id, failed})
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now=ended)
         if outcome is Verdict.GONE:  # it stays pending: whoever enables the endpoint again gets it
             await self._record(deliveries, attempt, status=PENDING, due_at=ended)
@@ -202,7 +193,8 @@ class Attempts:
             return False
         again = [await self._again(one, deliveries[0], attempt, outcome, ended, retry_after_s) for one in deliveries]
         visit.put_off = min((at for at in (visit.put_off, *again) if at is not None), default=None)
-        await self._failed(subscription, answer, ended, retry_after_s)
+        if failed is not None:
+            await self._failed(failed, subscription, ended, retry_after_s)
         return again[0] is None  # a lane whose head is used up goes on, and has said so
 
     async def _again(
@@ -238,10 +230,7 @@ class Attempts:
                 self._health[name] = Health()
                 await self._endpoints.recovered(name)
 
-    async def _failed(
-        self, subscription: Subscription, answer: Answer, at: datetime, retry_after_s: float | None
-    ) -> None:
-        name = endpoint_of(subscription) if answer.failure == MAIL_SERVER_DOWN else subscription.id
+    async def _failed(self, name: str, subscription: Subscription, at: datetime, retry_after_s: float | None) -> None:
         before, pause_s = self._health[name], self._settings.webhook_pause_s
         if before.open_until and at < before.open_until:
             return  # under way when it opened: sixteen that fail together are one failure, not a pause of minutes

@@ -19,7 +19,7 @@ from services.notify.domain.event import delivery_id, structured
 from services.notify.domain.matching import event_tokens, short
 from services.notify.domain.right import About, Right, may_be_told
 from services.notify.domain.schedule import next_digest
-from services.notify.domain.subscription import Subscription
+from services.notify.domain.subscription import Channel, Subscription
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import PENDING, Deliveries
 from services.notify.store.events import Events, about
@@ -112,6 +112,7 @@ def delivery(subscription: Subscription, event: Document, *, digest_at: datetime
         "lane": lane_of(subscription.id, aggregate=event["aggregate"] if subscription.ordered else None),
         "order": {"revision": event["revision"], "rule": event["rule"]},
         "event": event["_id"],
+        "channel": subscription.channel.value,
         "event_id": event["id"],
         "type": event["type"],
         "region": event["region"],
@@ -137,7 +138,11 @@ async def hand_over(made: Sequence[Document], stores: Stores) -> None:
 
 
 def _lane(delivery: Document) -> Document:
-    return {"subscription": delivery["subscription"], "ordered": delivery["lane"] != delivery["subscription"]}
+    return {
+        "subscription": delivery["subscription"],
+        "ordered": delivery["lane"] != delivery["subscription"],
+        "mail": delivery["channel"] == Channel.EMAIL,
+    }
 
 
 def about_of(fact: Fact[Any], directory: Directory) -> About:

@@ -18,7 +18,6 @@ from chassis.clock import now
 from chassis.store import Document, in_short, is_down
 from services.notify.domain.right import Right
 from services.notify.domain.subscription import Status, Subscription
-from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import LOAD_MAX
 from services.notify.usecases.attempt import SLICE_S, Attempts, Visit
 from services.notify.usecases.deliver import Stores
@@ -26,8 +25,6 @@ from services.notify.usecases.deliver import Stores
 log = structlog.stdlib.get_logger()
 
 LANES_AT_ONCE = 64
-LANES_SERVED_MAX = 1_024
-"""By one process. A lane whose endpoint hangs takes a place for 15 s, and is then spared by the breaker."""
 LEASE_MARGIN_S = 5.0
 """A lane's lease: a slice, an attempt begun at its end, and so long to store what came of it."""
 CLOCKS_APART = timedelta(seconds=1)
@@ -48,28 +45,34 @@ class _Round:
 
 
 class Dispatcher:
-    """Of one worker process."""
+    """Of one worker process, by one way."""
 
-    def __init__(self, stores: Stores, attempts: Attempts, settings: NotifySettings) -> None:
+    def __init__(self, stores: Stores, attempts: Attempts) -> None:
         self._stores = stores
         self._attempts = attempts
+        self._way = attempts.way
         self._serving: set[asyncio.Task[None]] = set()
-        self._lease_s = SLICE_S + max(settings.webhook_timeout_s, settings.smtp_timeout_s) + LEASE_MARGIN_S
+        self._lease_s = SLICE_S + self._way.timeout_s + LEASE_MARGIN_S
 
     async def run(self) -> None:
         """For ever. Raises PyMongoError while the database is down; what was claimed then comes up again by itself."""
         try:
             while True:
-                room = min(LANES_AT_ONCE, LANES_SERVED_MAX - len(self._serving))
-                claimed = await self._stores.lanes.claim(limit=room, lease_s=self._lease_s) if room > 0 else []
+                claimed = await self._claim()
                 if claimed:
                     await self._take_up(claimed)
                 else:
-                    await self._stores.lanes.stirred(wait_s=IDLE_S)
+                    await self._stores.lanes.stirred(mail=self._way.mail, wait_s=IDLE_S)
         finally:
             for task in self._serving:
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _claim(self) -> Sequence[Document]:
+        room = min(LANES_AT_ONCE, self._way.lanes_max - len(self._serving))
+        if room <= 0:
+            return ()
+        return await self._stores.lanes.claim(mail=self._way.mail, limit=room, lease_s=self._lease_s)
 
     async def _take_up(self, claimed: Sequence[Document]) -> None:
         loaded = await self._load(claimed)
@@ -94,8 +97,10 @@ class Dispatcher:
         subscriptions, _ = await asyncio.gather(stores.subscriptions.many(names), self._attempts.look_at(names))
         # What waits for an endpoint that is spared, or for its owner, may be much: it is not read to be left again.
         served = [lane for lane in claimed if self._may_serve(subscriptions.get(lane["subscription"]))]
-        beside = [lane["_id"] for lane in served if not lane["ordered"]]
-        ordered = [lane["_id"] for lane in served if lane["ordered"]]
+        # A digest's is read whole when it is written.
+        read = [lane for lane in served if not subscriptions[lane["subscription"]].digest]
+        beside = [lane["_id"] for lane in read if not lane["ordered"]]
+        ordered = [lane["_id"] for lane in read if lane["ordered"]]
         due = await stores.deliveries.due(beside, now=now()) if beside else []
         behind = await stores.deliveries.in_order(ordered) if ordered else []
         waiting: dict[str, list[Document]] = defaultdict(list)

@@ -11,12 +11,9 @@ from chassis.store import Document
 from chassis.viewer import Viewer
 from contracts.regions import Directory
 from contracts.roles import Role
-from services.notify.domain.right import may_be_told, right_of
 from services.notify.domain.wording import Line, line
-from services.notify.store.events import Events, about
 from services.notify.store.inbox import UNREAD_MAX, Inbox
-from services.notify.store.rights import Rights
-from services.notify.store.subscriptions import Subscriptions, may_manage
+from services.notify.usecases.judge import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +45,22 @@ class Desk:
     viewer: Viewer
     role: Role | None
     inbox: Inbox
-    events: Events
-    rights: Rights
-    subscriptions: Subscriptions
+    judge: Judge
     directory: Directory
 
     async def look(self, *, unread: bool, before: tuple[datetime, str] | None, limit: int) -> Page:
         """What came, the latest first. What they may not be told, or not any more, is left out."""
         found = await self._page(unread=unread, before=before, limit=limit + 1)
         more, found = len(found) > limit, found[:limit]
-        items = [self._item(one, event) for one, event in await self._judged(found, bodies=True)]
+        items = [
+            self._item(one, event) for one, event in await self.judge.tellable(found, viewer=self.viewer, bodies=True)
+        ]
         last = (found[-1]["created_at"], found[-1]["_id"]) if more else None
         return Page(items, await self.unread(), last)
 
     async def unread(self) -> int:
         """How many nobody has read yet, of the latest UNREAD_MAX."""
-        return len(await self._judged(await self._page(unread=True, limit=UNREAD_MAX)))
+        return len(await self.judge.tellable(await self._page(unread=True, limit=UNREAD_MAX), viewer=self.viewer))
 
     async def mark(self, *, items: Sequence[str] | None, until: datetime | None, read: bool) -> int:
         """As read, or as unread again: these items, or the latest UNREAD_MAX that came until a time. How many changed.
@@ -75,27 +72,11 @@ class Desk:
             found = await inbox.some(items, viewer=viewer, role=role)
         else:
             found = await self._page(unread=read, until=until, limit=UNREAD_MAX)
-        names = [one["_id"] for one, _ in await self._judged(found)]
+        names = [one["_id"] for one, _ in await self.judge.tellable(found, viewer=viewer)]
         return await inbox.mark(names, viewer=viewer, role=role, read=read)
 
     async def _page(self, **asked: Any) -> list[Document]:
         return await self.inbox.page(viewer=self.viewer, role=self.role, **asked)
-
-    async def _judged(self, found: Sequence[Document], *, bodies: bool = False) -> list[tuple[Document, Document]]:
-        told = await self.events.many({one["event"] for one in found}, bodies=bodies)
-        made = await self.subscriptions.many({one["subscription"] for one in found})
-        organization = self.viewer.organization or ""
-        given, own = (await self.rights.many([organization]))[organization], right_of(self.viewer)
-        owner = organization if may_manage(self.viewer) else ""  # what becomes of subscriptions, managers are told
-        judged: list[tuple[Document, Document]] = []
-        for one in found:
-            event, subscription = told.get(one["event"]), made.get(one["subscription"])
-            if event is None or subscription is None:
-                continue
-            rights = (given, own, subscription.right)
-            if may_be_told(about(event), organization=owner, rights=rights, subscription=subscription.id):
-                judged.append((one, event))
-        return judged
 
     def _item(self, one: Document, event: Document) -> Item:
         body = orjson.loads(event["body"])

@@ -1,6 +1,7 @@
 """What organizations do with their subscriptions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from uuid import UUID, uuid5
 from chassis.clock import now
 from chassis.conditional import Expected, Stale, etag
 from chassis.outbox import Done, Request
-from chassis.problem import Forbidden, Problem
+from chassis.problem import Forbidden, NotFound, Problem
 from chassis.references import UnknownRegion
 from chassis.viewer import Viewer
 from contracts.regions import Directory, UnknownGroup
@@ -43,6 +44,7 @@ from services.notify.settings import NotifySettings
 from services.notify.store.endpoints import Endpoints
 from services.notify.store.lanes import Lanes
 from services.notify.store.subscriptions import Subscriptions, may_manage
+from services.notify.usecases.confirm import unsubscribe
 
 SUBSCRIPTIONS = UUID("f3a5a9f0-7d0b-5d53-8e58-4b1a3f1f6a21")
 NAME_MAX_CHARS = 80
@@ -241,7 +243,7 @@ async def subscribe(
         return Subscribed(done, secret, contact=None)
     contact = replace(
         made,
-        id=str(uuid5(SUBSCRIPTIONS, f"{made.id}\ncontact")),
+        id=_contact_of(made.id),
         name=CONTACT_NAME.format(name=asked.name)[:NAME_MAX_CHARS],
         channel=Channel.EMAIL,
         types=("subscription.disabled",),
@@ -257,6 +259,10 @@ async def subscribe(
     request = Request.of(actor=viewer.actor, key=f"{key}/contact", asked=[said])
     await subscriptions.create(contact, outcome={"subscription": contact.id}, request=request)
     return Subscribed(done, secret, contact=contact.id)
+
+
+def _contact_of(subscription_id: str) -> str:
+    return str(uuid5(SUBSCRIPTIONS, f"{subscription_id}\ncontact"))
 
 
 async def verify(command: Command, sender: Sender, post: Post, lanes: Lanes, endpoints: Endpoints) -> Done:
@@ -309,9 +315,11 @@ async def resume(command: Command, lanes: Lanes) -> Done:
 
 
 async def close(command: Command, lanes: Lanes) -> Done:
-    """For good; what waits is sent no more."""
+    """For good; what waits is sent no more. The subscription of its contact ends with it."""
     done = await command.do("closed", closed)
     await lanes.wake(command.subscription)
+    with suppress(NotFound):  # it has none
+        await unsubscribe(_contact_of(command.subscription), subscriptions=command.subscriptions, lanes=lanes)
     return done
 
 
