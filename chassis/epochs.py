@@ -18,7 +18,7 @@ from chassis.store import Collection, Database, Document
 
 REREAD_AFTER_S = 2.0
 EPOCH, REBUILT_AT = "epoch", "rebuilt-at"
-"""Headers beside the fact, no part of it. The second is there from the first rebuild on: milliseconds since 1970."""
+"""Headers beside the fact, no part of it. The second, milliseconds since 1970, where a topic's archives filled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Epoch:
 
     number: int = 0
     rebuilt_at: datetime | None = None
+    """What happened before, had happened then: its state was written."""
 
     def headers(self) -> list[tuple[str, bytes]]:
         """What is put beside each fact."""
@@ -56,9 +57,13 @@ class Epochs:
             self._read_at = monotonic()
         return self._known.get(topic, Epoch())
 
-    async def raise_one(self, topic: str) -> int:
-        """Count one rebuild more; the new epoch's number."""
-        raised = {"epoch": {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}, "at": "$$NOW"}
+    async def raise_one(self, topic: str, *, from_archives: bool) -> int:
+        """Count one rebuild more; the new epoch's number.
+
+        from_archives: whether it will be filled with what was archived or pending before. A projection that runs again
+        may come to other results, which are news, however old their causes.
+        """
+        raised = {"epoch": {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}, "at": "$$NOW" if from_archives else None}
         document = await self._collection.find_one_and_update(
             {"_id": topic}, [{"$set": raised}], upsert=True, return_document=ReturnDocument.AFTER
         )

@@ -93,7 +93,8 @@ async def rebuild(planned: Plan, settings: Settings, *, step: Step, told: Told) 
         await cluster.delete(topic)
         # Between the two: no relay may bring the new epoch to the old topic, and soon none the old one to the new.
         for service, database in databases.items():
-            outcome.epochs[service] = await Epochs(database).raise_one(topic.name)
+            raised = Epochs(database).raise_one(topic.name, from_archives=not planned.projections)
+            outcome.epochs[service] = await raised
         step("every relay learns the new epoch", 0)
         await asyncio.sleep(REREAD_AFTER_S)
         await asyncio.to_thread(provisioning.create_missing, settings.kafka_bootstrap_servers)

@@ -39,7 +39,7 @@ TOLD_AT_ONCE = 500
 POLL_MS = 1_000
 STEP_MS = 50
 COMMITTED_WITHIN = timedelta(seconds=30)
-"""After a fact's `time` its write is done, or was refused: the state that is read later holds it."""
+"""After a fact's `time` its write is done, or was refused, by whichever clock: state that is read later holds it."""
 NO_PROGRESS_S = 10.0
 TOPICS = tuple(topic for topic in topics.ALL if topic is not topics.PUBLIC)
 """What is on the public one is on the topic of its noun too."""

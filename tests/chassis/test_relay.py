@@ -169,7 +169,7 @@ async def test_a_fact_travels_with_what_caused_it_and_with_its_topics_epoch(
     owner: Owner, database: Database, kafka: Kafka, facts: Facts, spans: InMemorySpanExporter
 ) -> None:
     await owner.outbox.create("a", NEW)
-    await owner.epochs.raise_one(facts.things.name)
+    await owner.epochs.raise_one(facts.things.name, from_archives=True)
     with owner.watch.tracer.start_as_current_span("command") as command:
         await owner.change("a", grown(facts))
     trace_id = f"{command.get_span_context().trace_id:032x}"
