@@ -105,10 +105,12 @@ class Relay:
         if not found:
             return 0
         notes = {d["_id"]: [e for e in d["outbox"] if "topic" not in e] for d in found}
-        await self._file(notes)
-        await self._pull(notes)
         facts = {d["_id"]: [e for e in d["outbox"] if "topic" in e] for d in found}
-        await self._deliver([fact for of_one in facts.values() for fact in of_one])
+        # Side by side: notes are filed while Kafka is away, and no fact waits for two writes of its aggregate's notes.
+        filing, delivering = self._file(notes), self._deliver([fact for of_one in facts.values() for fact in of_one])
+        for outcome in await asyncio.gather(filing, delivering, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         crash_point("relay.acknowledged")
         await self._archive(facts)
         crash_point("relay.archived")
@@ -170,6 +172,7 @@ class Relay:
             writes[note["collection"]].append(upsert)
         for collection, upserts in writes.items():
             await self._database[collection].bulk_write(upserts, ordered=False)
+        await self._pull(notes)
 
     async def _pull(self, entries: Mapping[str, Sequence[Document]]) -> None:
         pulls = [

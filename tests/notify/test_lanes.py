@@ -14,8 +14,8 @@ LANE = {"s1": {"subscription": "s1", "ordered": False, "mail": False}}
 LEASE_S = 30.0
 
 
-async def claimed(office: Office) -> list[dict[str, Any]]:
-    return await office.stores.lanes.claim(mail=False, limit=10, lease_s=LEASE_S)
+async def claimed(office: Office, *, limit: int = 10) -> list[dict[str, Any]]:
+    return await office.stores.lanes.claim(mail=False, limit=limit, lease_s=LEASE_S)
 
 
 async def test_of_two_who_claim_one_gets_it(office: Office) -> None:
@@ -23,6 +23,19 @@ async def test_of_two_who_claim_one_gets_it(office: Office) -> None:
     [lane] = await claimed(office)
     assert lane["_id"] == "s1"
     assert await claimed(office) == []
+
+
+@pytest.mark.parametrize("limits", [(1, 1, 1, 1), (1, 10, 1, 10), (10, 10, 10, 10)])
+async def test_of_many_who_claim_at_once_each_lane_goes_to_one(office: Office, limits: tuple[int, ...]) -> None:
+    lanes = {f"s{n}": {"subscription": f"s{n}", "ordered": False, "mail": n == 9} for n in range(10)}
+    await office.stores.lanes.put(lanes)
+    names: list[str] = []
+    while True:
+        found = await asyncio.gather(*(claimed(office, limit=limit) for limit in limits))
+        if not any(found):
+            break
+        names += [lane["_id"] for some in found for lane in some]
+    assert sorted(names) == [f"s{n}" for n in range(9)], "all but the one that goes by mail"
 
 
 async def test_what_comes_while_a_lane_is_served_makes_it_due(office: Office) -> None:

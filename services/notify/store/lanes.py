@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pymongo import IndexModel, UpdateOne
+from pymongo import IndexModel, ReturnDocument, UpdateOne
 
 from chassis.service import Parts
 from chassis.store import Document, ensure_indexes, upsert_all
@@ -98,15 +98,23 @@ class Lanes:
         """
         claim = uuid4().hex
         due: Document = {"mail": mail, "due_at": {"$gt": LONG_AGO}, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+        lease = {"$set": {"due_at": {"$add": ["$$NOW", round(lease_s * 1000)]}, "claim": claim}}
+        if limit == 1:
+            return await self._claim_one(due, lease)
         found = await self._lanes.find(due).sort("due_at", 1).limit(limit).to_list(None)
         names = [lane["_id"] for lane in found]
         if not names:
             return []
-        lease = {"$set": {"due_at": {"$add": ["$$NOW", round(lease_s * 1000)]}, "claim": claim}}
         done = await self._lanes.update_many({"_id": {"$in": names}, **due}, [lease])
         if done.modified_count == len(found):  # what was put into one between the two reads as having come meanwhile
             return [{**lane, "claim": claim} for lane in found]
         return await self._lanes.find({"_id": {"$in": names}, "claim": claim}).to_list(None)
+
+    async def _claim_one(self, due: Document, lease: Document) -> list[Document]:
+        """In one round trip, where several take two."""
+        order, after = [("due_at", 1)], ReturnDocument.AFTER
+        lane = await self._lanes.find_one_and_update(due, [lease], sort=order, return_document=after)
+        return [lane] if lane else []
 
     async def leave(self, lane: Document) -> None:
         """Nothing waits in it any more, unless something came meanwhile: then it is due."""

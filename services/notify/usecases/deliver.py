@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -57,15 +57,23 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
             asking[token].append(one)
     if not heard:
         return
-    listening = partial(stores.subscriptions.asking, asking.keys(), limit=SUBSCRIPTIONS_AT_ONCE)
-    forks, page = await asyncio.gather(stores.events.keep(heard), listening(after=""))
+    asked = partial(_listening, asking.keys(), stores=stores)
+    forks, (page, rights) = await asyncio.gather(stores.events.keep(heard), asked(after=""))
     if forks:
         raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
     digest_at = next_digest(now(), every_s=settings.email_digest_every_s)
     while page:
-        rights = await stores.rights.many({subscription.organization for subscription, _ in page})
         await hand_over(_matches(page, asking, rights, digest_at), stores)
-        page = await listening(after=page[-1][0].id) if len(page) == SUBSCRIPTIONS_AT_ONCE else []
+        if len(page) < SUBSCRIPTIONS_AT_ONCE:
+            return
+        page, rights = await asked(after=page[-1][0].id)
+
+
+async def _listening(
+    tokens: Collection[str], *, after: str, stores: Stores
+) -> tuple[list[tuple[Subscription, set[str]]], Mapping[str, Right]]:
+    page = await stores.subscriptions.asking(tokens, after=after, limit=SUBSCRIPTIONS_AT_ONCE)
+    return page, await stores.rights.many({subscription.organization for subscription, _ in page})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,9 +56,12 @@ class Dispatcher:
 
     async def run(self) -> None:
         """For ever. Raises PyMongoError while the database is down; what was claimed then comes up again by itself."""
+        idle = False
         try:
             while True:
-                claimed = await self._claim()
+                # What ends a pause is mostly one lane: it is claimed at once, what came with it in the next round.
+                claimed = await self._claim(at_most=1 if idle else LANES_AT_ONCE)
+                idle = not claimed
                 if claimed:
                     await self._take_up(claimed)
                 else:
@@ -68,8 +71,8 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _claim(self) -> Sequence[Document]:
-        room = min(LANES_AT_ONCE, self._way.lanes_max - len(self._serving))
+    async def _claim(self, *, at_most: int) -> Sequence[Document]:
+        room = min(at_most, self._way.lanes_max - len(self._serving))
         if room <= 0:
             return ()
         return await self._stores.lanes.claim(mail=self._way.mail, limit=room, lease_s=self._lease_s)
