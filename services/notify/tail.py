@@ -43,6 +43,8 @@ COMMITTED_WITHIN = timedelta(seconds=30)
 NO_PROGRESS_S = 10.0
 TOPICS = tuple(topic for topic in topics.ALL if topic is not topics.PUBLIC)
 """What is on the public one is on the topic of its noun too."""
+_Bounds = Mapping[TopicPartition, tuple[int, int]]
+"""Of each partition its first offset, and that of the next record."""
 _BODIES = {event.topic.name.split(".")[1]: event.body for event in events.ALL}
 
 
@@ -195,7 +197,7 @@ class Tail:
             everything = self._source.partitions()
             consumer.assign(everything)
             if self._streams.place is None:
-                ends = await self._go_to_ends(consumer, everything)
+                ends = self._go_to_ends(consumer, await _bounds(consumer, everything))
             else:
                 ends = {}
                 await self._go_back(consumer, everything)
@@ -237,24 +239,22 @@ class Tail:
         if rebuilt:
             raise Rebuilt(rebuilt)
 
-    async def _go_to_ends(
-        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
-    ) -> dict[TopicPartition, int]:
+    def _go_to_ends(self, consumer: AIOKafkaConsumer, bounds: _Bounds) -> dict[TopicPartition, int]:
         """One before them, since only a record tells its topic's epoch. The ends, where there is such a record."""
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        for tp, end in ends.items():
+        for tp, (begin, end) in bounds.items():
             self._place.move(noun_of(tp.topic), tp.partition, next=end)
-            consumer.seek(tp, max(begins[tp], end - 1))
-        return {tp: end for tp, end in ends.items() if end > begins[tp]}
+            consumer.seek(tp, max(begin, end - 1))
+        return {tp: end for tp, (begin, end) in bounds.items() if end > begin}
 
     async def _go_back(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         """To where another tail was; also one before."""
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        bounds = await _bounds(consumer, partitions)
         lost: dict[str, int | None] = {}
         for tp in partitions:
             next = self._place.next(noun_of(tp.topic), tp.partition)
-            if begins[tp] <= next <= ends[tp]:
-                consumer.seek(tp, max(begins[tp], next - 1))
+            begin, end = bounds[tp]
+            if begin <= next <= end:
+                consumer.seek(tp, max(begin, next - 1))
             else:
                 lost[noun_of(tp.topic)] = None
         if lost:
@@ -263,10 +263,17 @@ class Tail:
     async def _begin_anew(self, consumer: AIOKafkaConsumer, epochs: Mapping[str, int | None]) -> None:
         """Topics were rebuilt: go on from their ends, and tell every stream that it may have missed something."""
         log.warning("topics were rebuilt", epochs=epochs)
+        bounds = await _bounds(consumer, self._source.partitions(epochs))
+        # From here to the reset nothing is awaited: a place that had moved before Kafka fails would never be told.
         for noun, epoch in epochs.items():
             self._place.begin(noun, epoch=epoch or self._place.epoch(noun))
-        await self._go_to_ends(consumer, self._source.partitions(epochs))
+        self._go_to_ends(consumer, bounds)
         self._streams.reset("rebuilt", self._keys.seal_for(Purpose.PLACE, self._place.encoded()))
+
+
+async def _bounds(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> _Bounds:
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    return {tp: (begins[tp], ends[tp]) for tp in partitions}
 
 
 @lru_cache(maxsize=64)

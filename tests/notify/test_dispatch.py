@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ from services.notify.domain.subscription import Status, Subscription, paused, re
 from services.notify.store.lanes import Lanes
 from services.notify.store.log import Wanted
 from services.notify.usecases import dispatch, replay
+from services.notify.usecases.log import Page
+from services.notify.usecases.log import look as look_at_log
 from tests.notify.office import DIRECTORY, Endpoint, Office, ago, listening, manager, soon, state
 
 pytestmark = pytest.mark.real
@@ -282,6 +284,7 @@ async def test_a_replay_sends_again_in_order_and_keeps_the_ids(office: Office) -
             start=None,
             end=None,
             by="someone",
+            right=Right(Kind.NATIONAL),
             key="k",
             replays=office.replays,
             settings=office.settings,
@@ -290,6 +293,22 @@ async def test_a_replay_sends_again_in_order_and_keeps_the_ids(office: Office) -
         await office.until(only(delivered=14))
         carrying.cancel()
         assert endpoint.taken == [str(fact.envelope.id) for fact in facts]
+
+
+async def test_lanes_whose_heads_are_blocked_hold_up_no_other_lane(furnish: Furnish) -> None:
+    """A hundred wait behind each, more than are loaded at once; the names of their lanes come first."""
+    office = await furnish(webhook_schedule_s=(0, 3_600), webhook_pause_s=0.01)
+    async with listening(Endpoint(answers=always(500))) as dead, listening(Endpoint()) as good:
+        for number in range(4):
+            changes: dict[str, Any] = {"organization": "bssn", "regions": ("32.11",), "ordered": True}
+            await office.subscribe(dead.url, id=f"a{number}", **changes)
+        await office.hear(*(state("32.11", revision) for revision in range(1, 101)))
+        await office.subscribe(good.url, id="z", ordered=True, regions=("32.12",))
+        async with office.open():
+            facts = [state("32.12", revision) for revision in range(1, 40)]
+            await office.hear(*facts)
+            await office.until(only(delivered=len(facts)))
+        assert good.taken == [str(fact.envelope.id) for fact in facts]
 
 
 async def test_the_log_is_for_its_owner(office: Office) -> None:
@@ -315,6 +334,22 @@ async def test_the_log_shows_nobody_what_only_a_colleague_may_be_told_or_nobody_
     assert (await seen(reviewer), await seen(assessor)) == ({"32.11", "32.12"}, {"32.12"})
     await office.grant("kemenpanrb", Right(Kind.REGIONS, roots=("31",)))
     assert await seen(reviewer) == {"32.12"}
+
+
+async def test_a_page_of_the_log_does_not_tell_that_something_is_left_out(office: Office) -> None:
+    await office.subscribe("http://127.0.0.1:1/")
+    await office.hear(*(state("32.11", revision) for revision in range(1, 6)), state("31.71", 1), state("31.72", 1))
+    await office.grant("kemendagri", Right(Kind.REGIONS, roots=("31",)))
+
+    async def look(before: tuple[datetime, str] | None = None, **wanted: str) -> Page:
+        asked: dict[str, Any] = {"viewer": manager("kemendagri"), "log": office.log, "judge": office.judge}
+        return await look_at_log(Wanted(**wanted), before=before, limit=1, **asked)
+
+    assert await look(region="32.11") == Page([], None)
+    first = await look()
+    second = await look(first.last)
+    assert {one["region"] for page in (first, second) for one in page.items} == {"31.71", "31.72"}
+    assert second.last is None
 
 
 async def test_an_endpoint_that_is_down_is_spared_and_gets_everything_when_it_is_back(furnish: Furnish) -> None:

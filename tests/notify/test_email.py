@@ -144,6 +144,30 @@ async def test_webhooks_go_on_while_the_mail_server_hangs(furnish: Furnish, monk
     hanging.close()
 
 
+async def test_a_mail_server_that_answers_nobody_disables_nobody(furnish: Furnish) -> None:
+    async with taking_letters(MailServer(hangs_for=ADDRESS)) as server:
+        changes: dict[str, Any] = {"smtp_timeout_s": 0.1, "webhook_disable_after_s": 0.01, "webhook_pause_s": 0.01}
+        office = await furnish(smtp_uri=server.uri, **changes)
+        async with office.open():
+            await reader(office)
+            await office.hear(state("32.11", 1))
+            await office.until(only(exhausted=1))
+            assert not await is_disabled(office, "e1")
+            assert "e1" in await office.endpoints.many(["e1"]), "it is spared"
+
+
+async def test_the_letters_of_one_do_not_stand_before_those_of_others(furnish: Furnish) -> None:
+    async with taking_letters(MailServer()) as server:
+        office = await furnish(smtp_uri=server.uri, smtp_concurrency=1)
+        await reader(office, id="many", regions=("32",))
+        await office.hear(*(state(f"32.{n:02}", 1) for n in range(1, 13)))
+        await reader(office, id="one", email="lain@example.go.id", regions=("31.71",))
+        await office.hear(state("31.71", 1))
+        async with office.open():
+            await office.until(only(delivered=13))
+        assert [letter["To"] for letter in server.letters].index("lain@example.go.id") < 6
+
+
 async def test_an_address_that_hangs_spares_itself_and_no_other(furnish: Furnish) -> None:
     """Some mail servers keep whoever writes to certain addresses waiting."""
     async with taking_letters(MailServer(hangs_for="tarpit@example.go.id")) as server:

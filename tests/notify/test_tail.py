@@ -11,7 +11,9 @@ from aiokafka.record.default_records import (
 
 from chassis.clock import now
 from chassis.epochs import Epoch
+from chassis.producer import KafkaDown
 from chassis.records import Fact
+from services.notify import tail
 from tests.notify.newsroom import WITHIN_S, Newsroom
 from tests.notify.office import DIRECTORY, state
 
@@ -107,3 +109,23 @@ async def test_a_topic_that_was_counted_as_rebuilt_long_after_it_was_gone_is_tol
         fact = state(REGIONS[0], 2, at=counted)
         await newsroom.publish(fact, epoch=Epoch(1, rebuilt_at=counted))
         assert [message.name for message in await listener.take(1)] == [str(fact.envelope.id)]
+
+
+async def test_a_reset_is_not_lost_when_kafka_fails_before_it_is_told(
+    newsroom: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> Any:
+        raise KafkaDown("just now")
+
+    rebuilt = Epoch(1, rebuilt_at=now())
+    async with newsroom.replica() as here, here.listener() as listener:
+        await listener.until_id()
+        with monkeypatch.context() as patched:
+            patched.setattr(tail, "_bounds", fails)
+            await newsroom.publish(state(REGIONS[0], 1, at=now() - timedelta(hours=1)), epoch=rebuilt)
+            assert here.tail is not None
+            await asyncio.wait([here.tail], timeout=WITHIN_S)
+            assert isinstance(here.tail.exception(), KafkaDown)
+        here.begin()
+        await newsroom.publish(state(REGIONS[1], 2), epoch=rebuilt)
+        assert [message.event for message in await listener.take(1)] == ["reset"]

@@ -15,6 +15,7 @@ from chassis.problems import problems
 from chassis.store import Document
 from services.notify.api.parameters import LogStore, OwnJudge, SubscriptionId, SubscriptionStore, cursor_of, place_of
 from services.notify.store.log import STATISTICS_OF, Wanted
+from services.notify.usecases import log as usecases
 
 router = routes("notify")
 
@@ -90,16 +91,12 @@ async def list_deliveries(
 ) -> DeliveriesOut:
     """What was, or is to be, handed over to your organization's subscriptions, with every attempt.
 
-    Events that you may not be told of, or not any more, are left out, so that a page may hold fewer than `limit`; the
-    statistics count all.
+    Events that you may not be told of, or not any more, are left out; the statistics count all. A page may hold fewer
+    than `limit` and yet have a `next`.
     """
     wanted = Wanted(subscription=subscription, event_id=event, region=region, status=status)
-    found = await log.page(wanted, viewer=viewer, before=place_of(cursor), limit=limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    return DeliveriesOut(
-        items=[_shown(one) for one, _ in await judge.tellable(found, viewer=viewer)],
-        next=cursor_of(found[-1]["created_at"], found[-1]["_id"]) if more else None,
-    )
+    page = await usecases.look(wanted, viewer=viewer, before=place_of(cursor), limit=limit, log=log, judge=judge)
+    return DeliveriesOut(items=[_shown(one) for one in page.items], next=cursor_of(*page.last) if page.last else None)
 
 
 @router.get("/deliveries/{delivery_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)

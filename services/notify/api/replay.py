@@ -19,6 +19,7 @@ from services.notify.api.parameters import (
     SubscriptionStore,
 )
 from services.notify.api.subscription import In
+from services.notify.domain.right import right_of
 from services.notify.usecases import replay as usecases
 from services.notify.usecases.subscribe import check_owns
 
@@ -95,7 +96,13 @@ async def replay(
     found = await subscriptions.get(subscription_id, viewer=viewer)
     check_owns(found, viewer)
     done = await usecases.accept(
-        found, **asked.model_dump(), by=viewer.actor, key=key, replays=replays, settings=settings
+        found,
+        **asked.model_dump(),
+        by=viewer.actor,
+        right=right_of(viewer),
+        key=key,
+        replays=replays,
+        settings=settings,
     )
     if done.replayed:
         response.headers["Idempotent-Replayed"] = "true"

@@ -1,7 +1,8 @@
 """What a mail server's reply means: for the letter, and for whom.
 
 By its enhanced code where it has one (RFC 3463): subjects 1 and 2 are the address's, save 1.7 and 1.8, which are our
-own; all others the server's or its rules'. Else by the reply code (RFC 5321, section 4.2.3).
+own, and 1.0 and 1.9, which do not say whose; all others the server's or its rules'. Else by the reply code (RFC 5321,
+section 4.2.3).
 """
 
 import re
@@ -9,9 +10,9 @@ import re
 from services.notify.domain.schedule import Verdict
 
 _ENHANCED = re.compile(r"\s*[245]\.(\d{1,3}\.\d{1,3})\b")
-_OF_ADDRESS = re.compile(r"(?:1\.(?![78]$)|2\.)")
-_FOR_GOOD = re.compile(r"(?:1\.(?![78]$)|2\.1$)")
-"""There is no such address, or it is closed. One that is full may have room tomorrow."""
+_OF_ADDRESS = re.compile(r"(?:1\.(?![0789]$)|2\.)")
+_FOR_GOOD = re.compile(r"1\.(?![0789]$)")
+"""There is no such address. One that is full may have room tomorrow; 2.1 some servers say of one that gets too much."""
 _MAILBOX_CODES = frozenset({450, 550, 551, 552, 553})
 
 

@@ -10,7 +10,7 @@ from chassis.outbox import Change, Outbox
 from chassis.problem import NotFound
 from chassis.records import OutgoingFact
 from chassis.service import Parts
-from chassis.store import Document, ensure_indexes, insert_new
+from chassis.store import Document, aggregate, ensure_indexes, insert_new
 from services.notify.store.recorder import Recorder
 
 PENDING, DELIVERED, EXHAUSTED, WITHHELD = "pending", "delivered", "exhausted", "withheld"
@@ -18,6 +18,8 @@ PENDING, DELIVERED, EXHAUSTED, WITHHELD = "pending", "delivered", "exhausted", "
 CLOCKS_APART_MAX = timedelta(minutes=1)
 LOAD_MAX = 256
 """Deliveries loaded at once, of all lanes that were claimed together."""
+IN_ORDER_MAX = 16
+"""Of one lane in order: what waits behind a head that is blocked is not read with it."""
 
 
 class Deliveries:
@@ -54,10 +56,12 @@ class Deliveries:
         return await self._deliveries.find(where, _SENT).sort("due_at", 1).limit(LOAD_MAX).to_list(None)
 
     async def in_order(self, lanes: Collection[str]) -> list[Document]:
-        """What waits in these lanes, due or not, lane by lane and in each in its order, LOAD_MAX at most."""
-        where: Document = {"lane": {"$in": list(lanes)}, "status": PENDING}
-        found = self._deliveries.find(where, _SENT).sort([("lane", 1), ("order", 1)]).limit(LOAD_MAX)
-        return await found.to_list(None)
+        """What waits in these lanes, due or not, in each in its order, IN_ORDER_MAX of each at most."""
+        first, *others = [_head_of(lane) for lane in lanes]
+        name = self._deliveries.name
+        return await aggregate(
+            self._deliveries, [*first, *({"$unionWith": {"coll": name, "pipeline": one}} for one in others)]
+        )
 
     async def next_due(self, lane: str) -> datetime | None:
         """When the next of a lane may be sent; None where nothing waits."""
@@ -99,6 +103,11 @@ class Deliveries:
         if found is None:
             raise NotFound
         return found
+
+
+def _head_of(lane: str) -> list[Document]:
+    where: Document = {"lane": lane, "status": PENDING}
+    return [{"$match": where}, {"$sort": {"order": 1}}, {"$limit": IN_ORDER_MAX}, {"$project": _SENT}]
 
 
 _SENT: Document = {"outbox": 0, "requests": 0, "attempts.said": 0}

@@ -9,6 +9,7 @@ from chassis.problem import NotFound
 from chassis.service import Parts
 from chassis.store import Document, claim_due, ensure_indexes
 from contracts.fact import Frozen
+from services.notify.domain.right import Right
 
 LEASE_S = 30.0
 
@@ -19,6 +20,8 @@ class Replay(Frozen):
     id: str
     subscription: str
     by: str
+    right: Right
+    """Of whoever asked: it narrows the subscription's, which may be a colleague's."""
     at: datetime
     event: str | None
     aggregate: str | None
@@ -45,6 +48,7 @@ class Replays:
     async def accept(self, wanted: Replay, *, expires_at: datetime, request: Request) -> Done:
         """One write; the rest follows from it, whoever dies. Raises KeyReused."""
         fields = wanted.model_dump(exclude={"id"})
+        fields["right"]["kind"] = wanted.right.kind.value
         change = Change(
             set={**fields, "carried": False, "made": 0, "due_at": wanted.at, "expires_at": expires_at},
             outcome={"replay": wanted.id},

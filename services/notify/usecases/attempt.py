@@ -114,9 +114,11 @@ class Attempts:
         if not await self._comes_its_turn(visit):
             return False
         async with self._at_once.setdefault(self.way.endpoint(subscription.id), Semaphore(self.way.at_once)):
-            if not self._may_send(visit):
+            probing = self._probed_by(visit)
+            if not self._may_send(visit, probing):
                 return False
             try:
+                self._probing |= probing
                 at = now()
                 crash_point("send.before")
                 events = [visit.events[one["event"]] for one in may]
@@ -124,7 +126,7 @@ class Attempts:
                 crash_point("send.answered")
                 return await self._settle(may, answer, visit, at=at)
             finally:
-                self._probing -= self._names(subscription.id)
+                self._probing -= probing
 
     def _may_be_told(self, delivery: Document, visit: Visit) -> bool:
         event = visit.events.get(delivery["event"])
@@ -139,32 +141,34 @@ class Attempts:
         """Waits for the subscription's rate, before it takes a place that others could use."""
         if until := self.spared_until(visit.subscription):
             return visit.leave(until)
-        wait_s = self._pace(visit.subscription)
+        wait_s = self._pace(visit.subscription, until=visit.until)
         if monotonic() + wait_s > visit.until:
             return visit.leave(now() + timedelta(seconds=wait_s))
         if wait_s:
             await asyncio.sleep(wait_s)
         return True
 
-    def _may_send(self, visit: Visit) -> bool:
+    def _probed_by(self, visit: Visit) -> set[str]:
+        """What the next attempt of it would show to be back or not."""
+        return {name for name in self._names(visit.subscription.id) if self._health[name].probing}
+
+    def _may_send(self, visit: Visit, probing: set[str]) -> bool:
         """Whether the endpoint may be sent something now."""
         if until := self.spared_until(visit.subscription):
             return visit.leave(until)
-        probing = {name for name in self._names(visit.subscription.id) if self._health[name].probing}
         if probing & self._probing:  # one attempt shows whether it is back before others follow
             return visit.leave(now() + timedelta(seconds=PROBE_WAIT_S))
         if monotonic() > visit.until:
             return visit.leave(now())
-        self._probing |= probing
         return True
 
-    def _pace(self, subscription: Subscription) -> float:
-        """Seconds to wait for the subscription's turn, which is taken. Counted per process."""
+    def _pace(self, subscription: Subscription, *, until: float) -> float:
+        """Seconds to wait for the subscription's turn, which is taken if it comes by then. Counted per process."""
         rates = [rate for rate in (subscription.rate_per_minute, subscription.allowed_rate) if rate is not None]
         if not rates:
             return 0.0
         turn = max(self._turns.get(subscription.id, 0.0), monotonic())
-        if turn <= monotonic() + SLICE_S:
+        if turn <= until:
             self._turns[subscription.id] = turn + 60 / min(rates)
         return turn - monotonic()
 
@@ -184,7 +188,8 @@ class Attempts:
             await self._recovered(self._names(subscription.id))
             return True
         failed = self.way.failed(answer, subscription)
-        await self._recovered({self.way.endpoint(subscription.id)} - {subscription.id, failed})
+        if answer.status is not None:  # the mail server is there, whatever it says of a letter
+            await self._recovered({self.way.endpoint(subscription.id)} - {subscription.id, failed})
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now=ended)
         if outcome is Verdict.GONE:  # it stays pending: whoever enables the endpoint again gets it
             await self._record(deliveries, attempt, status=PENDING, due_at=ended)
@@ -194,7 +199,10 @@ class Attempts:
         again = [await self._again(one, deliveries[0], attempt, outcome, ended, retry_after_s) for one in deliveries]
         visit.put_off = min((at for at in (visit.put_off, *again) if at is not None), default=None)
         if failed is not None:
-            await self._failed(failed, subscription, ended, retry_after_s)
+            health = await self._failed(failed, ended, retry_after_s)
+            after = timedelta(seconds=self._settings.webhook_disable_after_s)
+            if failed == subscription.id and self.way.gives_up(answer) and is_given_up(health, now=ended, after=after):
+                await self._disable(subscription, Why.FAILING)
         return again[0] is None  # a lane whose head is used up goes on, and has said so
 
     async def _again(
@@ -230,16 +238,16 @@ class Attempts:
                 self._health[name] = Health()
                 await self._endpoints.recovered(name)
 
-    async def _failed(self, name: str, subscription: Subscription, at: datetime, retry_after_s: float | None) -> None:
+    async def _failed(self, name: str, at: datetime, retry_after_s: float | None) -> Health:
         before, pause_s = self._health[name], self._settings.webhook_pause_s
         if before.open_until and at < before.open_until:
-            return  # under way when it opened: sixteen that fail together are one failure, not a pause of minutes
+            return (
+                before  # under way when it opened: sixteen that fail together are one failure, not a pause of minutes
+            )
         health = after_failure(before, name=name, now=at, first_pause_s=pause_s, retry_after_s=retry_after_s)
         self._health[name] = health
         await self._endpoints.failed(name, health)
-        after = timedelta(seconds=self._settings.webhook_disable_after_s)
-        if name == subscription.id and is_given_up(health, now=at, after=after):
-            await self._disable(subscription, Why.FAILING)
+        return health
 
     async def _disable(self, subscription: Subscription, why: Why) -> None:
         since = self._health[subscription.id].failing_since

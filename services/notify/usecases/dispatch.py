@@ -18,7 +18,7 @@ from chassis.clock import now
 from chassis.store import Document, in_short, is_down
 from services.notify.domain.right import Right
 from services.notify.domain.subscription import Status, Subscription
-from services.notify.store.deliveries import LOAD_MAX
+from services.notify.store.deliveries import IN_ORDER_MAX, LOAD_MAX
 from services.notify.usecases.attempt import SLICE_S, Attempts, Visit
 from services.notify.usecases.deliver import Stores
 
@@ -41,7 +41,7 @@ class _Round:
     events: Mapping[str, Document]
     waiting: Mapping[str, Sequence[Document]]
     whole: bool
-    """Whether everything that is due was loaded."""
+    """Whether everything that is due was loaded, of lanes that are not in order."""
 
 
 class Dispatcher:
@@ -113,8 +113,7 @@ class Dispatcher:
             stores.rights.many({s.organization for s in subscriptions.values()}),
             stores.events.many({delivery["event"] for delivery in (*due, *behind)}),
         )
-        whole = len(due) < LOAD_MAX and len(behind) < LOAD_MAX
-        return _Round(subscriptions, rights, events, waiting, whole=whole)
+        return _Round(subscriptions, rights, events, waiting, whole=len(due) < LOAD_MAX)
 
     def _may_serve(self, subscription: Subscription | None) -> bool:
         return (
@@ -136,8 +135,9 @@ class Dispatcher:
             await lanes.put_off(lane, until)
             return
         right = loaded.rights[subscription.organization]
-        visit = Visit(lane, subscription, right, loaded.events, whole=loaded.whole)
         waiting = loaded.waiting.get(lane["_id"], ())
+        whole = len(waiting) < IN_ORDER_MAX if lane["ordered"] else loaded.whole
+        visit = Visit(lane, subscription, right, loaded.events, whole=whole)
         if subscription.digest:
             await self._together(visit)
         elif lane["ordered"]:
@@ -147,13 +147,20 @@ class Dispatcher:
         await self._leave(visit)
 
     async def _side_by_side(self, waiting: Sequence[Document], visit: Visit) -> None:
-        await asyncio.gather(*(self._attempts.attempt([delivery], visit) for delivery in waiting))
+        await self._some_at_once(waiting, visit)
         # A lane that holds much is not given back and claimed again for each part of it.
         while not visit.whole and not visit.left and monotonic() < visit.until:
             waiting = await self._stores.deliveries.due([visit.lane["_id"]], now=now())
             visit.whole = len(waiting) < LOAD_MAX
             visit.events = await self._stores.events.many({delivery["event"] for delivery in waiting})
-            await asyncio.gather(*(self._attempts.attempt([delivery], visit) for delivery in waiting))
+            await self._some_at_once(waiting, visit)
+
+    async def _some_at_once(self, waiting: Sequence[Document], visit: Visit) -> None:
+        for begin in range(0, len(waiting), self._way.of_a_lane):
+            some = waiting[begin : begin + self._way.of_a_lane]
+            await asyncio.gather(*(self._attempts.attempt([delivery], visit) for delivery in some))
+            if visit.left:
+                return
 
     async def _together(self, visit: Visit) -> None:
         """All that is due in one letter."""
@@ -164,20 +171,30 @@ class Dispatcher:
             await self._attempts.attempt(due, visit)
 
     async def _one_by_one(self, waiting: Sequence[Document], visit: Visit) -> None:
-        for delivery in waiting:
-            if delivery["due_at"] > now() + CLOCKS_APART:
-                visit.put_off = delivery["due_at"]
+        while waiting:
+            for delivery in waiting:
+                if delivery["due_at"] > now() + CLOCKS_APART:
+                    visit.put_off = delivery["due_at"]
+                    return
+                if not await self._attempts.attempt([delivery], visit):
+                    return
+            if visit.whole or monotonic() > visit.until:
                 return
-            if not await self._attempts.attempt([delivery], visit):
-                return
+            waiting = await self._stores.deliveries.in_order([visit.lane["_id"]])
+            visit.whole = len(waiting) < IN_ORDER_MAX
+            visit.events = await self._stores.events.many({delivery["event"] for delivery in waiting})
 
     async def _leave(self, visit: Visit) -> None:
         lanes, lane = self._stores.lanes, visit.lane
-        if visit.left or not visit.whole:
+        one_by_one = lane["ordered"] and not visit.subscription.digest
+        if visit.left:
             await lanes.put_off(lane, visit.left_until or now())
+        elif one_by_one and visit.put_off:  # its head is to be tried again then, whatever waits behind
+            await lanes.put_off(lane, visit.put_off)
+        elif not visit.whole:
+            await lanes.put_off(lane, now())
         else:
             # Asked of the database, whatever we know: what failed before was not due, hence not among what was loaded,
             # and what came is due by another clock than ours. In order, all that waits was loaded.
-            one_by_one = lane["ordered"] and not visit.subscription.digest
-            due = visit.put_off if one_by_one else await self._stores.deliveries.next_due(lane["_id"])
+            due = None if one_by_one else await self._stores.deliveries.next_due(lane["_id"])
             await (lanes.leave(lane) if due is None else lanes.put_off(lane, due))

@@ -14,7 +14,7 @@ from contracts.fact import Visibility
 from contracts.regions import Directory
 from services.notify.domain.event import TEST_TYPE, delivery_id
 from services.notify.domain.matching import asked_tokens, event_tokens
-from services.notify.domain.right import may_be_told
+from services.notify.domain.right import Right, may_be_told
 from services.notify.domain.schedule import next_digest
 from services.notify.domain.subscription import NotInThisState, Status, Subscription
 from services.notify.settings import NotifySettings
@@ -36,6 +36,7 @@ async def accept(
     start: datetime | None,
     end: datetime | None,
     by: str,
+    right: Right,
     key: str,
     replays: Replays,
     settings: NotifySettings,
@@ -48,6 +49,7 @@ async def accept(
         id=str(uuid5(REPLAYS, f"{by}\n{key}")),
         subscription=subscription.id,
         by=by,
+        right=right,
         at=at,
         event=event,
         aggregate=aggregate,
@@ -84,7 +86,7 @@ async def _carry(wanted: Replay, stores: Stores, directory: Directory, digest_ev
             and may_be_told(
                 about(event),
                 organization=subscription.organization,
-                rights=(given, subscription.right),
+                rights=(given, subscription.right, wanted.right),
                 subscription=subscription.id,
             )
         )

@@ -316,11 +316,19 @@ async def resume(command: Command, lanes: Lanes) -> Done:
 
 async def close(command: Command, lanes: Lanes) -> Done:
     """For good; what waits is sent no more. The subscription of its contact ends with it."""
-    done = await command.do("closed", closed)
-    await lanes.wake(command.subscription)
-    with suppress(NotFound):  # it has none
-        await unsubscribe(_contact_of(command.subscription), subscriptions=command.subscriptions, lanes=lanes)
+    try:
+        done = await command.do("closed", closed)
+    except NotInThisState:  # it is closed already: whoever closed it may have died before the rest
+        await _after_closing(command, lanes)
+        raise
+    await _after_closing(command, lanes)
     return done
+
+
+async def _after_closing(command: Command, lanes: Lanes) -> None:
+    await lanes.wake(command.subscription)
+    with suppress(NotFound):  # it has no contact
+        await unsubscribe(_contact_of(command.subscription), subscriptions=command.subscriptions, lanes=lanes)
 
 
 async def rotate(command: Command, keys: Keys, *, overlap: timedelta) -> tuple[Done, str]:

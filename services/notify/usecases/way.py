@@ -10,6 +10,7 @@ from services.notify.domain.subscription import Subscription
 from services.notify.post import MAIL_SERVER_DOWN, Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
+from services.notify.store.deliveries import LOAD_MAX
 from services.notify.webhook import Answer
 
 WEBHOOK_LANES_MAX = 1_024
@@ -26,6 +27,8 @@ class Way(Protocol):
     mail: bool
     at_once: int
     """Attempts in flight to one endpoint."""
+    of_a_lane: int
+    """Attempts that one lane begins at once: others' wait behind them."""
     lanes_max: int
     """Lanes served at once by one process."""
     timeout_s: float
@@ -48,11 +51,16 @@ class Way(Protocol):
         """What a failure counts against, by its name among endpoints; None: nothing that could be spared."""
         ...
 
+    def gives_up(self, answer: Answer, /) -> bool:
+        """Whether days of such failures disable the subscription."""
+        ...
+
 
 class ByWebhook:
     """To the endpoint of each subscription. What comes into an inbox goes this way too, and leaves before the door."""
 
     mail = False
+    of_a_lane = LOAD_MAX
     lanes_max = WEBHOOK_LANES_MAX
 
     def __init__(self, sender: Sender, settings: NotifySettings) -> None:
@@ -79,11 +87,16 @@ class ByWebhook:
         """Whatever happens is the endpoint's."""
         return subscription.id
 
+    def gives_up(self, _answer: Answer) -> bool:
+        """Any."""
+        return True
+
 
 class ByMail:
     """All to one mail server, which may refuse one address, or everything."""
 
     mail = True
+    of_a_lane = 1
 
     def __init__(self, post: Post, settings: NotifySettings) -> None:
         self._post = post
@@ -112,6 +125,10 @@ class ByMail:
         if answer.status is None or is_of_address(answer.status, _said(answer)):
             return subscription.id
         return None
+
+    def gives_up(self, answer: Answer) -> bool:
+        """What was said of the address. Without a reply it may be the server that hangs, for everybody."""
+        return answer.status is not None
 
 
 def _said(answer: Answer) -> str:
