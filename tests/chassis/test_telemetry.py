@@ -213,7 +213,9 @@ SIGNALS = {
     "livinglab_dead_letters": signal("counter", "group code", ""),
     "livinglab_dead_letters_open": signal("gauge", "", "assessment scoring"),
 }
-SELDOM = frozenset({"livinglab_consumer_stopped", "livinglab_dead_letters"})
+_TROUBLE = frozenset({"livinglab_consumer_stopped", "livinglab_dead_letters"})
+SELDOM = {"assessment": _TROUBLE, "scoring": _TROUBLE | {"livinglab_outbox_relayed"}}
+"""The latter once official results were imported, by another test perhaps."""
 
 
 async def scraped(living_lab: System, service: str) -> dict[str, Any]:
@@ -236,7 +238,7 @@ async def test_each_service_shows_the_metrics_of_the_table_and_no_others(
     async with asyncio.timeout(DEADLINE_S):  # some are measured once a second
         while True:
             families = await scraped(living_lab, service)
-            shown = {name for name, family in families.items() if family.samples} - SELDOM
+            shown = {name for name, family in families.items() if family.samples} - SELDOM[service]
             if shown >= {name for name, one in SIGNALS.items() if service in one.shown_by}:
                 break
             await asyncio.sleep(0.1)
