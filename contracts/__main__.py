@@ -138,7 +138,7 @@ def _headers(event: EventType) -> Json:
         "rebuilt-at": {
             "type": "string",
             "pattern": "^[0-9]+$",
-            "description": "When last from what was kept, in milliseconds since 1970: older facts are repeats.",
+            "description": "When last from what was kept, in milliseconds since 1970: older facts are history.",
         },
     }
     return {

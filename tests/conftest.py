@@ -14,6 +14,7 @@ from lab import system
 from lab.parts import Part, http_server
 from lab.parts.process import ports
 from tests.acting import Region, Tokens
+from tests.chassis.kafka import Kafka
 from tests.listening import Listener, Subscriber
 
 # uvicorn drops an idle connection after 5 s, as httpx does: whoever is second finds it gone.
@@ -130,6 +131,14 @@ def settings(living_lab: system.System) -> Settings:
     return Settings.model_validate(
         environment | {"kafka_session_timeout_ms": 2_000, "mongodb_timeout_ms": 20_000, "metrics_port": 0}
     )
+
+
+@pytest.fixture(scope="session")
+async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
+    """Clients of the running broker, and topics of a test's own."""
+    clients = await Kafka.start(settings)
+    yield clients
+    await clients.stop()
 
 
 @pytest.fixture

@@ -14,14 +14,6 @@ from tests.chassis.owner import Owner, Owners
 from tests.chassis.workshop import Facts, Opens, Running, Troubles, open_workshop
 
 
-@pytest.fixture(scope="session")
-async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
-    """The running broker."""
-    clients = await Kafka.start(settings)
-    yield clients
-    await clients.stop()
-
-
 @pytest.fixture
 def logs_as_they_were() -> Generator[None]:
     """A service takes the process's log for itself."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,19 +10,11 @@ import httpx
 import orjson
 import pytest
 
-from chassis.settings import Settings
 from contracts import topics
 from tests.acting import DEADLINE_S, Headers, Region, Tokens, key
 from tests.chassis.kafka import Kafka
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture
-async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
-    clients = await Kafka.start(settings)
-    yield clients
-    await clients.stop()
 
 
 @dataclass(frozen=True)

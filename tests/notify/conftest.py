@@ -100,14 +100,6 @@ async def office(furnish: Furnish) -> Office:
     return await furnish()
 
 
-@pytest.fixture(scope="session")
-async def kafka(settings: Settings) -> AsyncGenerator[Kafka]:
-    """Clients, and topics of a test's own."""
-    clients = await Kafka.start(settings)
-    yield clients
-    await clients.stop()
-
-
 @pytest.fixture
 async def newsroom(kafka: Kafka, office: Office) -> Newsroom:
     """Three partitions of assessments; Kemendagri may be told of the nation."""
