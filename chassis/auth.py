@@ -76,6 +76,23 @@ class TokenInvalid(Unauthenticated):
         )
 
 
+class LoginTooOld(Unauthenticated):
+    """What is to be done asks for a log-in of a moment ago (RFC 9470)."""
+
+    code, title = "login_too_old", "Sign in once more for this"
+
+    def __init__(self, *, max_age_s: int) -> None:
+        super().__init__(
+            f"This needs a log-in that is at most {max_age_s} seconds old. Sign in again at the issuer, with "
+            f"`max_age={max_age_s}`, and send the request with the new token.",
+            f"Tindakan ini memerlukan login paling lama {max_age_s} detik yang lalu. Login ulang di penerbit dengan "
+            f"`max_age={max_age_s}`, lalu kirim permintaan dengan token baru.",
+        )
+        self.headers["WWW-Authenticate"] = (
+            f'Bearer error="insufficient_user_authentication", error_description="{self.title}", max_age="{max_age_s}"'
+        )
+
+
 class IssuerUnavailable(Unavailable):
     """Tokens cannot be checked, for the issuer never told its keys yet."""
 
@@ -255,6 +272,8 @@ class ActorClaims(TokenClaims):
     sub: str = Field(pattern=SUBJECT)
     exp: float
     """Seconds since 1970."""
+    auth_time: float | None = None
+    """When this person last proved who they are, in seconds since 1970 (OpenID Connect Core, section 2)."""
 
 
 def _header(token: str) -> _Header:
@@ -303,6 +322,7 @@ async def _authenticate(request: Request) -> Viewer | None:
     directory: Directory = request.app.state.directory
     claims = await tokens.claims(bearer[0])
     request.scope["state"]["believed_until"] = claims.exp + LEEWAY_S
+    request.scope["state"]["auth_time"] = claims.auth_time
     return viewer_of(claims, directory)
 
 
@@ -341,3 +361,14 @@ BelievedUntil = Annotated[float, Depends(_believed_until)]
 
 AnyViewer = Annotated[Viewer, Depends(_any)]
 """For public operations: PUBLIC_VIEWER without a token; a bad token is 401 all the same, never quietly less."""
+
+
+def fresh_login(max_age_s: int) -> Any:
+    """FastAPI dependency of operations that ask for a log-in of a moment ago. Raises LoginTooOld."""
+
+    async def check(request: Request, _viewer: CurrentViewer) -> None:
+        logged_in: float | None = request.scope["state"]["auth_time"]
+        if logged_in is None or logged_in < time.time() - max_age_s - LEEWAY_S:
+            raise LoginTooOld(max_age_s=max_age_s)
+
+    return Depends(check)

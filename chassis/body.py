@@ -17,10 +17,13 @@ from chassis.problem import Problem
 from chassis.problems import respond
 
 CSV = "text/csv"
+FILE_TYPES = frozenset({"application/pdf", "image/jpeg", "image/png"})
+"""What a file of evidence, a scan or a signed document may be."""
 RECEIVE_TIMEOUT_S = 20.0
 TABLE_TIMEOUT_S = 60.0
+"""Also for a file."""
 TABLE_READ_MAX_BYTES = 67_108_864
-"""A table up to so large is read to its end, most of it dropped, so that its sender gets to see what is wrong."""
+"""A table or file up to so large is read to its end, most of it dropped, so that its sender sees what is wrong."""
 READ_AND_DROPPED = 16
 """Times the limit: a body up to so large is read to its end, so that its sender gets to see the refusal."""
 SHOWN_MAX_CHARS = 80
@@ -69,6 +72,14 @@ class TableExpected(UnsupportedMediaType):
     detail_id = "Kirim UTF-8, tidak dikompresi, dengan `Content-Type: text/csv` atau `application/json`."
 
 
+class FileExpected(UnsupportedMediaType):
+    """None of the kinds of files that are kept or looked at here."""
+
+    title = "Only PDF, JPEG and PNG files are taken here"
+    detail = "Send the file itself as the body, with `Content-Type: application/pdf`, `image/jpeg` or `image/png`."
+    detail_id = "Kirim berkasnya sebagai isi, dengan `Content-Type: application/pdf`, `image/jpeg` atau `image/png`."
+
+
 class BadJson(Problem):
     """Not JSON, or JSON that readers understand differently."""
 
@@ -105,6 +116,7 @@ class StrictJson:
     A body is judged wherever there is one, whatever the method. Without a body a request passes as it is.
     `tables`: paths that also take CSV → how many bytes. What is longer arrives cut off after one byte more, so that the
     operation can say in which line it ends. `forms`: paths whose body, whatever it is, is read and dropped.
+    `files`: paths that take one file as their body, and nothing else → how many bytes.
     """
 
     def __init__(
@@ -116,6 +128,7 @@ class StrictJson:
         receive_timeout_s: float = RECEIVE_TIMEOUT_S,
         tables: Mapping[str, int] | None = None,
         forms: Collection[str] = (),
+        files: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
@@ -123,6 +136,7 @@ class StrictJson:
         self._receive_timeout_s = receive_timeout_s
         self._tables = tables or {}
         self._forms = frozenset(forms)
+        self._files = files or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge the body, then pass it on."""
@@ -131,16 +145,21 @@ class StrictJson:
             return
         headers = Headers(scope=scope)
         table_max = self._tables.get(scope["path"]) if media_type_of(headers) == CSV else None
+        file_max = self._files.get(scope["path"])
         try:
-            if table_max is None:
+            if file_max is not None:
+                body = await self._read_file(headers, receive, file_max)
+            elif table_max is None:
                 body = await self._read(headers, receive)
             else:
-                body = await _cut_off(headers, receive, table_max + 1)
+                if _is_encoded(headers):
+                    raise TableExpected
+                body = await _cut_off(receive, table_max + 1)
             if body is None:
                 return  # the client left; there is nobody to answer
             if scope["path"] in self._forms:
                 body = b""
-            if body and table_max is None:
+            if body and table_max is None and file_max is None:
                 check_media_type(headers, table=scope["path"] in self._tables)
                 check_json(body, max_depth=self._max_depth)
         except Problem as problem:
@@ -174,11 +193,17 @@ class StrictJson:
         except TimeoutError as error:
             raise TooSlow(headers={"Connection": "close"}) from error
 
+    async def _read_file(self, headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
+        body = await _cut_off(receive, max_bytes + 1)
+        if body and (media_type_of(headers) not in FILE_TYPES or _is_encoded(headers)):
+            raise FileExpected
+        if body and len(body) > max_bytes:
+            raise TooLarge(max_bytes)
+        return body
 
-async def _cut_off(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
-    """The first `max_bytes` of a table, its rest read and dropped; None when the client left."""
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise TableExpected
+
+async def _cut_off(receive: Receive, max_bytes: int) -> bytes | None:
+    """The first `max_bytes` of a table or file, its rest read and dropped; None when the client left."""
     read, body = 0, bytearray()
     try:
         async with asyncio.timeout(TABLE_TIMEOUT_S):
@@ -210,6 +235,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+def _is_encoded(headers: Headers) -> bool:
+    return headers.get("content-encoding", "identity").lower() != "identity"
+
+
 def media_type_of(headers: Headers) -> str:
     """Without its parameters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -224,7 +253,7 @@ def check_media_type(headers: Headers, *, table: bool = False) -> None:
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
-    if not is_json or headers.get("content-encoding", "identity").lower() != "identity":
+    if not is_json or _is_encoded(headers):
         raise TableExpected if table else UnsupportedMediaType
 
 

@@ -19,6 +19,11 @@ POINTS = (
     "send.between",
     "send.before",
     "send.answered",
+    "sign.claimed",
+    "sign.sending",
+    "sign.answered",
+    "sign.kept",
+    "seal.kept",
 )
 
 _name, _, _count = os.environ.get("CRASH_AT", "").partition(":")

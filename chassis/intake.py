@@ -26,6 +26,7 @@ from chassis.deadletters import DeadLetters, Failure, RawRecord, record_of
 from chassis.epochs import Epochs
 from chassis.offsets import Offsets
 from chassis.positions import Positions
+from chassis.problem import Unavailable
 from chassis.producer import KafkaDown, Producer
 from chassis.publish import Publish
 from chassis.records import Fact, Ignored, Rejected, incoming
@@ -77,7 +78,9 @@ class Toolbox:
 
 
 def _dependency_down(error: BaseException) -> bool:
-    return isinstance(error, KafkaDown | KafkaError) or (isinstance(error, PyMongoError) and is_down(error))
+    # Unavailable: a decision's outbox is full, or others changed its aggregate each time.
+    kafka_or_outbox = isinstance(error, KafkaDown | KafkaError | Unavailable)
+    return kafka_or_outbox or (isinstance(error, PyMongoError) and is_down(error))
 
 
 class Intake(Generic[B]):

@@ -55,6 +55,15 @@ class Publish:
         await self._producer.wait(sent)
 
     @contextmanager
+    def within(self, cause: Fact[Any]) -> Generator[None]:
+        """What is written inside follows from `cause`: a fact put into an outbox here continues its trace."""
+        if span := self._spans.get(cause.envelope.id):
+            with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+                yield
+        else:
+            yield
+
+    @contextmanager
     def spans(self, facts: Sequence[Fact[Any]], *, topic: str, group: str) -> Generator[None]:
         """A consumer span for each sampled record, its cause's child; others cost nothing."""
         for fact in facts:

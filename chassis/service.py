@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -73,6 +73,15 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A store that holds more than the service's own connections: processes, say."""
+
+    async def close(self) -> None:
+        """Give it back, at the end."""
+        ...
+
+
 Resources = Mapping[type, Any]
 Work = Callable[[Resources], Coroutine[Any, Any, None]]
 
@@ -98,13 +107,15 @@ def service(
     in_front: Sequence[Work] = (),
     tables: Mapping[str, int] | None = None,
     forms: Sequence[str] = (),
+    files: Mapping[str, int] | None = None,
     examples: Path | None = None,
 ) -> FastAPI:
     """A service: HTTP in front, reactions behind, relays in every role. Nothing is created before its lifespan begins.
 
     at_start: done once, before traffic. beside: runs for ever in workers; in_front: where HTTP is served. Both are
     begun again after a dependency was down, all get the stores by their types. tables: paths that also take CSV → how
-    many bytes. forms: paths that browsers and mail programs post to, whose body nobody reads.
+    many bytes. forms: paths that browsers and mail programs post to, whose body nobody reads. files: paths that take
+    a PDF or an image as their body → how many bytes.
     examples: a file with one of each operation (`chassis.openapi`).
     """
     telemetry.configure_logs(settings, service=name)
@@ -133,6 +144,9 @@ def service(
             stack.enter_context(told_by_signals(ending))
             made = [store(parts) for store in stores]
             resources.update({type(store): store for store in made})
+            for store in made:
+                if isinstance(store, Closing):
+                    stack.push_async_callback(store.close)
             await _prepare([letters, *parts.outboxes, *made], at_start, resources)
             toolbox = Toolbox(
                 producer=producer,
@@ -201,6 +215,7 @@ def service(
         max_depth=settings.body_max_depth,
         tables=tables,
         forms=forms,
+        files=files,
     )
     app.add_middleware(ratelimit.RateLimit, per_minute=settings.rate_limit_per_minute, actor_in=actor_in)
     app.add_middleware(

@@ -5,10 +5,17 @@ goes through here. All writes are `w: majority`.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from gridfs.errors import FileExists, NoFile
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+    AsyncIOMotorGridFSBucket,
+)
 from pymongo import IndexModel, InsertOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, ExecutionTimeout, OperationFailure
 from pymongo.errors import NetworkTimeout as NetworkTimeout
@@ -218,3 +225,46 @@ async def insert_once(collection: Collection, document: Document) -> bool:
     except DuplicateKeyError:
         return False
     return True
+
+
+class Files:
+    """Files in GridFS, each under an id of its owner: put before whatever points to it, swept when nothing does.
+
+    A file is its chunks first and its entry last, so that one half written is not there.
+    """
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._bucket = AsyncIOMotorGridFSBucket(database, name)
+        self._entries: Collection = database[f"{name}.files"]
+
+    async def put(self, file_id: str, content: bytes, metadata: Document) -> None:
+        """Keep it; a repeat of the same id keeps what is there."""
+        try:
+            await self._bucket.upload_from_stream_with_id(file_id, file_id, content, metadata=metadata)
+        except (FileExists, DuplicateKeyError):
+            return
+
+    async def find(self, file_id: str) -> Document | None:
+        """Its metadata, or None."""
+        found = await self._entries.find_one({"_id": file_id})
+        return found and {**found["metadata"], "bytes": found["length"], "at": found["uploadDate"]}
+
+    async def read(self, file_id: str) -> bytes | None:
+        """Its content, or None."""
+        try:
+            return await (await self._bucket.open_download_stream(file_id)).read()
+        except NoFile:
+            return None
+
+    async def put_before(self, moment: datetime) -> list[str]:
+        """Ids of files older than that, at most 1,000: candidates for a sweep."""
+        where = {"uploadDate": {"$lt": moment}}
+        found = await self._entries.find(where, {"_id": 1}).sort("uploadDate", 1).limit(1000).to_list(None)
+        return [entry["_id"] for entry in found]
+
+    async def delete(self, file_id: str) -> None:
+        """Remove it; harmless where it is not."""
+        try:
+            await self._bucket.delete(file_id)
+        except NoFile:
+            return

@@ -23,6 +23,8 @@ class Role(StrEnum):
     """KemenPANRB's review team."""
     SUPERVISOR = "pembina"
     """A province over its regencies and cities; a ministry over the nation."""
+    SIGNATORY = "penandatangan"
+    """Signs commitments for their organization (a deputy, an acting head, a minister); sees no more than others."""
     ADMINISTRATOR = "administrator"
 
 

@@ -48,6 +48,7 @@ def mint(
     subject: str | None = None,
     audience: str = AUDIENCE,
     lifetime_s: int = LIFETIME_S,
+    logged_in_s_ago: int = 0,
 ) -> str:
     """An access token (`at+jwt`). Without a subject: an opaque id, the same for the same organization and roles.
 
@@ -60,6 +61,7 @@ def mint(
         "sub": subject or str(uuid5(NAMESPACE_URL, f"{issuer}/{organization}/{'+'.join(sorted(roles))}")),
         "iat": now if lifetime_s >= 0 else now + lifetime_s - 1,
         "exp": now + lifetime_s,
+        "auth_time": now - logged_in_s_ago,
         "organization": organization,
         "roles": list(roles),
     }

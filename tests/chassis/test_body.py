@@ -277,3 +277,27 @@ def test_counting_the_depth_is_linear_whatever_is_sent(body: bytes) -> None:
     began = perf_counter()
     depth_of(body)
     assert perf_counter() - began < 2, "quadratic work takes minutes here, linear some 10 ms"
+
+
+FILES = StrictJson(echo, max_bytes=100, files={"/": 1_000})
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"%PDF-" + b"\xff" * 990, "application/pdf", 200),
+        (b"\x89PNG", "image/png; some=thing", 200),
+        (b"%PDF-" + b"\xff" * 1_000, "application/pdf", 413),
+        (b"{}", "application/json", 415),
+        (b"<html>", "text/html", 415),
+        (b"%PDF-", None, 415),
+    ],
+)
+async def test_a_path_for_files_takes_files_alone(content: bytes, content_type: str | None, status: int) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(FILES), base_url="http://lab") as client:
+        response = await client.post("/", content=content, headers=headers)
+        elsewhere = await client.post("/other", content=b"%PDF-", headers={"content-type": "application/pdf"})
+    assert response.status_code == status
+    assert status != 200 or response.content == content
+    assert elsewhere.status_code == 415

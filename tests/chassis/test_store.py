@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from chassis.store import (
     Collection,
     Database,
     Document,
+    Files,
     claim_due,
     clear_mark,
     connect,
@@ -365,3 +367,20 @@ def bulk(errors: Sequence[Document] = (), concerns: Sequence[Document] = ()) -> 
 )
 def test_what_counts_as_down(error: Exception, down: bool) -> None:
     assert is_down(error) is down
+
+
+async def test_a_file_keeps_its_first_content_and_ends_when_deleted(database: Database) -> None:
+    files = Files(database, "things")
+    content = random.Random(6).randbytes(600_000)  # more than one chunk
+    await files.put("a", content, {"owner": "32.11"})
+    await files.put("a", b"another", {"owner": "32.12"})
+    found = await files.find("a")
+    assert found is not None
+    assert (found["owner"], found["bytes"]) == ("32.11", 600_000)
+    assert await files.read("a") == content
+    assert await files.put_before(found["at"]) == []
+    assert await files.put_before(found["at"] + timedelta(seconds=1)) == ["a"]
+    await files.delete("a")
+    await files.delete("a")
+    assert await files.find("a") is None
+    assert await files.read("a") is None
