@@ -19,6 +19,14 @@ class UnknownCycle(Problem):
     detail_id = "GET /assessment/v1/cycles memuat daftarnya."
 
 
+class UnknownInstrument(Problem):
+    """No instrument has this id."""
+
+    status, code, title = 422, "unknown_instrument", "There is no such instrument"
+    detail = "GET /assessment/v1/instruments lists those there are."
+    detail_id = "GET /assessment/v1/instruments memuat daftarnya."
+
+
 class InvalidCursor(Problem):
     """A cursor that no page gave."""
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from contracts import events, topics
 from contracts.events import EventType
@@ -15,8 +15,15 @@ HERE = Path(__file__).parent
 KAFKA_BINDING = "0.5.0"
 
 # Public from their first moment; facts about a region become public with its consent to publication, scores with it.
-ALWAYS_PUBLIC = (events.INSTRUMENT_PUBLISHED, events.CYCLE_OPENED, events.ASSESSMENT_PUBLISHED)
-SOME_PUBLIC = (events.SCORE_RECALCULATED,)
+ALWAYS_PUBLIC = (events.INSTRUMENT_PUBLISHED, events.CYCLE_OPENED, events.ASSESSMENT_PUBLISHED, events.VISIT_RECORDED)
+SOME_PUBLIC = (
+    events.SCORE_RECALCULATED,
+    events.PLEDGE_PROGRESSED,
+    events.PLEDGE_FULFILLED,
+    events.PLEDGE_MISSED,
+    events.FOLLOWUP_RECORDED,
+    events.FOLLOWUP_OVERDUE,
+)
 
 Json = dict[str, Any]
 
@@ -126,8 +133,6 @@ def _headers(event: EventType) -> Json:
         "ce_visibility": {"enum": visibilities, "description": "`public` facts are also on livinglab.public."},
         "content-type": {"const": "application/json"},
     }
-    if event.topic.key == topics.ASSESSMENT.key:
-        required["ce_region"] = {"type": "string", "description": "Kemendagri code as text.", "examples": ["32.11"]}
     optional: Json = {
         "traceparent": {"type": "string", "description": "W3C Trace Context."},
         "epoch": {
@@ -141,6 +146,9 @@ def _headers(event: EventType) -> Json:
             "description": "When last from what was kept, in milliseconds since 1970: older facts are history.",
         },
     }
+    if region := event.body.model_fields.get("region"):
+        where = {"type": "string", "description": "Kemendagri code as text.", "examples": ["32.11"]}
+        (optional if type(None) in get_args(region.annotation) else required)["ce_region"] = where
     return {
         "type": "object",
         "description": f"Kafka headers, UTF-8. The body has at most {BODY_MAX_BYTES} bytes.",

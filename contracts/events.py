@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
+from contracts.commitment import FollowUpState, PledgeState, VisitState
 from contracts.fact import TYPE_PREFIX, Body
 from contracts.notify import DeliveryExhausted, SubscriptionDisabled
 from contracts.scoring import ScoreRecalculated
@@ -77,6 +78,36 @@ SCORE_RECALCULATED = EventType(
     "scoring",
     "The scores that follow from one assessment fact, or a region's official result.",
 )
+VISIT_RECORDED = EventType(
+    "visit.recorded",
+    topics.VISIT,
+    VisitState,
+    "commitment",
+    "Somebody came to study, or what was recorded of it was corrected or withdrawn.",
+)
+PLEDGE_PROGRESSED = EventType(
+    "pledge.progressed",
+    topics.PLEDGE,
+    PledgeState,
+    "commitment",
+    "It was made, or a score that is looked at for it is another now.",
+)
+PLEDGE_FULFILLED = EventType(
+    "pledge.fulfilled", topics.PLEDGE, PledgeState, "commitment", "A score reached the target in time."
+)
+PLEDGE_MISSED = EventType(
+    "pledge.missed", topics.PLEDGE, PledgeState, "commitment", "The day passed, and no score had reached the target."
+)
+FOLLOWUP_RECORDED = EventType(
+    "followup.recorded",
+    topics.FOLLOWUP,
+    FollowUpState,
+    "commitment",
+    "An action was entered, or is further.",
+)
+FOLLOWUP_OVERDUE = EventType(
+    "followup.overdue", topics.FOLLOWUP, FollowUpState, "commitment", "Its day passed, and it is not done."
+)
 SUBSCRIPTION_DISABLED = EventType(
     "subscription.disabled",
     topics.SUBSCRIPTION,
@@ -103,6 +134,12 @@ ALL: tuple[EventType, ...] = (
     ASSESSMENT_VERIFIED,
     ASSESSMENT_PUBLISHED,
     SCORE_RECALCULATED,
+    VISIT_RECORDED,
+    PLEDGE_PROGRESSED,
+    PLEDGE_FULFILLED,
+    PLEDGE_MISSED,
+    FOLLOWUP_RECORDED,
+    FOLLOWUP_OVERDUE,
     SUBSCRIPTION_DISABLED,
     DELIVERY_EXHAUSTED,
 )

@@ -8,10 +8,9 @@ from pydantic import Field
 
 from contracts.assessment import RegionCode
 from contracts.fact import Body
+from contracts.organizations import OrganizationId
 
 SubscriptionId = Annotated[str, Field(max_length=40, examples=["6d0f2f4e-4f0a-5d5e-9f6e-0e5f3f7b8a11"])]
-OrganizationId = Annotated[str, Field(max_length=60, examples=["kemendagri"])]
-"""A region code or an institution's slug."""
 
 
 class Why(StrEnum):

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from contracts.fact import Frozen
+
+OrganizationId = Annotated[str, Field(max_length=60, examples=["kemendagri"])]
+"""A region code or an institution's slug."""
 
 
 class Organization(Frozen):

@@ -27,6 +27,9 @@ INSTRUMENT = Topic("livinglab.instrument", 1, "instrument id", compacted=True, a
 CYCLE = Topic("livinglab.cycle", 1, "cycle id", compacted=True, about="years' rounds, opened once")
 ASSESSMENT = Topic("livinglab.assessment", 12, "region code", compacted=False, about="what happens to assessments")
 SCORE = Topic("livinglab.score", 12, "region code", compacted=False, about="scores of every stage")
+VISIT = Topic("livinglab.visit", 3, "visit id", compacted=False, about="who came to study, and where")
+PLEDGE = Topic("livinglab.pledge", 12, "pledge id", compacted=False, about="targets by a date, and what became of them")
+FOLLOWUP = Topic("livinglab.followup", 12, "follow-up id", compacted=False, about="actions, and how far they are")
 SUBSCRIPTION = Topic(
     "livinglab.subscription", 1, "subscription id", compacted=False, about="what became of subscriptions"
 )
@@ -35,4 +38,6 @@ PUBLIC = Topic(
     "livinglab.public", 12, "as on the topic of origin", compacted=False, about="public facts, for outsiders with Kafka"
 )
 
-ALL: tuple[Topic, ...] = (INSTRUMENT, CYCLE, ASSESSMENT, SCORE, SUBSCRIPTION, DELIVERY, PUBLIC)
+ALL: tuple[Topic, ...] = (
+    INSTRUMENT, CYCLE, ASSESSMENT, SCORE, VISIT, PLEDGE, FOLLOWUP, SUBSCRIPTION, DELIVERY, PUBLIC,
+)  # fmt: skip

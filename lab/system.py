@@ -15,7 +15,7 @@ from lab.parts import Part, embedded_kafka, http_server, kafka, mail_server, mon
 from lab.parts.process import ports, repository_root, terminate
 from lab.state import Broker, Running, State
 
-SERVICES = ("assessment", "scoring", "notify")
+SERVICES = ("assessment", "scoring", "commitment", "notify")
 DIRECTORY = repository_root() / ".livinglab"
 STOPS_WITHIN_S = 15
 

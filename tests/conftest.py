@@ -55,6 +55,15 @@ async def scoring(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient
 
 
 @pytest.fixture(scope="session")
+async def commitment(living_lab: system.System) -> AsyncGenerator[httpx.AsyncClient]:
+    """The commitment service, over HTTP."""
+    async with httpx.AsyncClient(
+        base_url=f"{living_lab.services['commitment']}/commitment/v1", timeout=20, limits=LIMITS
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def free_regions() -> Iterator[str]:
     """Regencies that no test names; province 14 is that of the table of roles."""
     named = {"32.11", "32.15"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 
-from chassis.clock import now
+from chassis.clock import day_of, now
 from chassis.conditional import Expected, etag
 from chassis.outbox import AlreadyThere, Done, Request
 from chassis.problem import Forbidden, Problem
@@ -24,7 +24,6 @@ from services.assessment.domain.assessment import Assessment, Route
 from services.assessment.domain.review import AspectReport, Assessor, Reason
 from services.assessment.store import Assessments, Catalogue, Decision
 
-WIB = timezone(timedelta(hours=7), "WIB")
 MAY_ANSWER = (Role.OPERATOR, Role.INTERNAL_ASSESSOR, Role.DATA_ENTRY, Role.RESPONSIBLE)
 MAY_OPEN = (Role.DATA_ENTRY, Role.RESPONSIBLE)
 
@@ -368,7 +367,7 @@ def _cycle(assessment: Assessment) -> CycleOpened:
 
 def _today() -> date:
     """By the capital's clock: a stage's dates are dates of the government's calendar."""
-    return now().astimezone(WIB).date()
+    return day_of(now())
 
 
 def _fact(event: EventType, changed: Assessment) -> OutgoingFact:

@@ -6,12 +6,11 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from urllib.parse import urlencode
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
 
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from chassis.clock import now
+from chassis.clock import JAKARTA, now
 from chassis.store import Document
 from contracts.regions import Directory
 from services.notify.domain.subscription import Language, Subscription
@@ -20,7 +19,6 @@ from services.notify.keys import Keys, Purpose
 from services.notify.settings import NotifySettings
 
 DIGESTS = UUID("7c1c6a0e-5f1e-5b0f-8a57-2b9d3f0e6c11")
-JAKARTA = ZoneInfo("Asia/Jakarta")
 CONFIRMATIONS, UNSUBSCRIPTIONS = "/notify/v1/confirmations", "/notify/v1/unsubscriptions"
 
 _SUBJECTS: Mapping[str, tuple[str, str]] = {

@@ -161,7 +161,7 @@ def test_commands_topics_come_from_archives_and_projections_from_their_sources()
     assert republish.plan("livinglab.assessment").projections == ()
     assert republish.plan("livinglab.score").services == ("scoring",)  # official results
     assert [p.group for p in republish.plan("livinglab.score").projections] == [GROUP]
-    assert republish.plan("livinglab.public").owners == ["assessment", "notify", "scoring"]
+    assert republish.plan("livinglab.public").owners == ["assessment", "commitment", "notify", "scoring"]
     assert {republish.plan(topic.name).topic for topic in topics.ALL} == set(topics.ALL)
 
 

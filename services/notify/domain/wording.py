@@ -23,6 +23,12 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "assessment.verified": ("Hasil penilaian diverifikasi", "The result was verified"),
     "assessment.published": ("Hasil penilaian dipublikasikan", "The result was published"),
     "score.recalculated": ("Nilai indeks dihitung", "The index was calculated"),
+    "visit.recorded": ("Kunjungan studi dicatat", "A study visit was recorded"),
+    "pledge.progressed": ("Kemajuan ikrar", "A pledge made progress"),
+    "pledge.fulfilled": ("Ikrar terpenuhi", "A pledge was fulfilled"),
+    "pledge.missed": ("Ikrar tidak tercapai pada waktunya", "A pledge was not fulfilled in time"),
+    "followup.recorded": ("Tindak lanjut dicatat", "A follow-up was recorded"),
+    "followup.overdue": ("Tindak lanjut melewati tenggat", "A follow-up is overdue"),
     "subscription.disabled": ("Langganan dinonaktifkan", "A subscription was disabled"),
     "delivery.exhausted": ("Satu peristiwa gagal disampaikan", "An event could not be handed over"),
     "subscription.test": ("Uji coba", "A test"),
@@ -52,7 +58,7 @@ def line(event: Mapping[str, Any], directory: Directory) -> Line:
     told = {language: [words] for language, words in zip((ID, EN), _WORDS[name], strict=True)}
     region = directory.find(event.get("region", ""))
     for language, parts in told.items():
-        if region and name.partition(".")[0] in ("assessment", "score"):
+        if region and name.partition(".")[0] in ("assessment", "score", "visit", "pledge", "followup"):
             parts.insert(0, region.name)
         if name == "score.recalculated" and (found := _index_of(data)):
             index, basis = found

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 
+from chassis.table import Remark, Where
 from contracts.assessment import CycleOpened
 from contracts.fact import Frozen
 from contracts.regions import Directory, Kind, Region
@@ -30,25 +31,6 @@ _KINDS = {
     "city": Kind.CITY, "kota": Kind.CITY, "pemerintah kota": Kind.CITY,
 }  # fmt: skip
 _NOT_OF_A_NAME = re.compile(r"^(pemerintah )?(provinsi|kabupaten|kota|daerah (khusus ibukota|istimewa)) |[^a-z]")
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A place in what was sent: the field, and in a table its line and column, counted from 1."""
-
-    field: str
-    line: int | None = None
-    column: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A fault, which keeps everything from being written; or a warning, which does not."""
-
-    where: Where
-    code: str
-    message: str
-    message_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,18 @@ The API's records are those of the national results service: `kode, tahun, nama_
 `nilai` with D2001 … (domains), A2001 … (aspects) and `indeks` (docs/start-ministry.md).
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from services.scoring.domain.official import Judged, Remark, Row, Where, known_field, shown
+from chassis.table import NotCsv, Remark, Table, Where, missing_column, wrong_width
+from services.scoring.domain.official import Judged, Row, known_field, shown
 from services.scoring.domain.score import Instrument
 
 CSV_MAX_BYTES = 1_000_000
 """Ten times a table of all governments."""
-DELIMITERS = ";\t,"
 ALIASES = {
     "kode": "code", "tahun": "year", "nama": "name", "nama_instansi": "name", "kategori": "kind", "jenis": "kind",
     "daerah": "province", "indeks": "index", "predikat": "predicate",
@@ -42,14 +40,6 @@ class Record(BaseModel):
     kategori: str = Field(default="", max_length=40, examples=["Kabupaten"])
     daerah: str = Field(default="", max_length=200, examples=["Jawa Barat"])
     nilai: dict[str, Text] = Field(max_length=40, examples=[{"D2001": "5.00", "indeks": "4.14"}])
-
-
-class NotCsv(Exception):
-    """It can't be read any further; `remark` says where."""
-
-    def __init__(self, remark: Remark) -> None:
-        super().__init__(remark.message)
-        self.remark = remark
 
 
 def of_records(records: Sequence[Record], instrument: Instrument, judged: Judged) -> Iterator[Row]:
@@ -85,65 +75,16 @@ def of_csv(content: bytes, instrument: Instrument, judged: Judged) -> Iterator[R
 
 
 def _rows(content: bytes, instrument: Instrument, judged: Judged) -> Iterator[Row]:
-    whole, content = len(content) <= CSV_MAX_BYTES, content[:CSV_MAX_BYTES]
-    text = _decoded(content if whole else content[: content.rfind(b"\n") + 1])
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    lines = _cells(reader)
-    heading = next(lines, (1, []))[1]
-    if heading and heading[0].startswith("sep="):  # what spreadsheets write above a table delimited by semicolons
-        heading = next(lines, (2, []))[1]
-    names = _names(heading, instrument, judged)
+    table = Table(content, max_bytes=CSV_MAX_BYTES)
+    lines = iter(table)
+    names = _names(next(lines, (1, []))[1], instrument, judged)
     for line, texts in lines:
         if judged.hopeless:
             return
         if len(texts) != len(names):
-            judged.faults.append(_wrong_width(line, len(texts), len(names)))
+            judged.faults.append(wrong_width(line, len(texts), len(names)))
         else:
-            yield Row(Where("", line, 1), _row(line, names, texts, decimal_comma=delimiter == ";"))
-    if not whole:
-        line = text.count("\n") + 1
-        raise NotCsv(
-            Remark(
-                Where("", line, 1), "too_large", f"only the first {CSV_MAX_BYTES:,} bytes were read, up to this line",
-                f"hanya {CSV_MAX_BYTES:,} byte pertama yang dibaca, sampai baris ini",
-            )
-        )  # fmt: skip
-
-
-def _cells(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each line that is not empty, with its number (of its first line, where a cell holds line breaks)."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            texts = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise NotCsv(
-                Remark(Where("", line, 1), "not_csv", f"this line can't be read: {error}",
-                       f"baris ini tidak dapat dibaca: {error}")
-            ) from error  # fmt: skip
-        if any(text.strip() for text in texts):
-            yield line, texts
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = before.count(b"\n") + 1
-        head = content.partition(b"\n")[0]
-        delimiter = max(DELIMITERS.encode(), key=head.count)
-        column = before[before.rfind(b"\n") + 1 :].count(delimiter) + 1
-        raise NotCsv(
-            Remark(
-                Where("", line, column), "not_utf8",
-                f"the byte 0x{content[error.start]:02x} is no UTF-8; save the table as CSV UTF-8 and send it again",
-                f"byte 0x{content[error.start]:02x} bukan UTF-8; simpan tabel sebagai CSV UTF-8 lalu kirim lagi",
-            )
-        ) from error  # fmt: skip
+            yield Row(Where("", line, 1), _row(line, names, texts, decimal_comma=table.delimiter == ";"))
 
 
 def _names(heading: Sequence[str], instrument: Instrument, judged: Judged) -> list[str]:
@@ -155,10 +96,7 @@ def _names(heading: Sequence[str], instrument: Instrument, judged: Judged) -> li
             break
     for needed in ("code", "index"):
         if needed not in names:
-            judged.faults.append(
-                Remark(Where(needed, 1, 1), "missing_column", f"there is no column {needed}",
-                       f"tidak ada kolom {needed}")
-            )  # fmt: skip
+            judged.faults.append(missing_column(needed))
     return names
 
 
@@ -183,11 +121,4 @@ def _unknown_field(where: Where, name: str) -> Remark:
     return Remark(
         where, "unknown_column", f"{shown(name)} is no field of this instrument's results, or stands twice",
         f"{shown(name)} bukan isian hasil instrumen ini, atau ada dua kali",
-    )  # fmt: skip
-
-
-def _wrong_width(line: int, found: int, wanted: int) -> Remark:
-    return Remark(
-        Where("", line, min(found, wanted) + 1), "wrong_width", f"{found} cells where the heading has {wanted}",
-        f"{found} sel, sedangkan judulnya {wanted}",
     )  # fmt: skip

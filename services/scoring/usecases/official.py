@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
 
 from chassis import outbox
-from chassis.clock import now
+from chassis.clock import day_of, now
 from chassis.problem import Forbidden, Problem
 from chassis.store import Document
+from chassis.table import Remark
 from chassis.viewer import REVIEWING_MINISTRY, Viewer
 from contracts.regions import Directory
 from contracts.roles import Role
 from contracts.scoring import OfficialScore
-from services.scoring.domain.official import Judged, Remark, check_decree, judge, official_score
+from services.scoring.domain.official import Judged, check_decree, judge, official_score
 from services.scoring.domain.table import Record, of_csv, of_records
 from services.scoring.store.instruments import Instruments
 from services.scoring.store.official import Import, Official
@@ -23,7 +23,6 @@ from services.scoring.usecases.read import opened
 
 IDLE_S = 0.25
 IMPORTS = UUID("5d8f7a53-7f1e-5b0e-8a0b-0a6f3f6f2c77")
-JAKARTA = ZoneInfo("Asia/Jakarta")
 
 
 class ImportRefused(Problem):
@@ -36,7 +35,7 @@ class ImportRefused(Problem):
             "`errors` names each fault with its place. Nothing was written: mend them and send the whole table again.",
             "`errors` menyebut setiap kesalahan dan tempatnya. Tidak ada yang disimpan: perbaiki lalu kirim lagi "
             "seluruh tabel.",
-            errors=[told(fault) for fault in faults],
+            errors=[fault.told() for fault in faults],
         )
 
 
@@ -48,13 +47,6 @@ class Asked:
     decree: str
     decree_date: date
     content: bytes | Sequence[Record]
-
-
-def told(remark: Remark) -> dict[str, str | int]:
-    """As an entry of `errors`."""
-    place = {"field": remark.where.field, "line": remark.where.line, "column": remark.where.column}
-    said = {"code": remark.code, "message": remark.message, "message_id": remark.message_id}
-    return {name: value for name, value in (place | said).items() if value is not None}
 
 
 def check_may_import(viewer: Viewer) -> None:
@@ -81,7 +73,7 @@ async def import_results(
     cycle = await opened(asked.cycle, instruments=instruments)
     instrument = await instruments.get(cycle.instrument)
     judged = Judged()
-    judged.faults += check_decree(asked.decree, asked.decree_date, cycle=cycle, today=_today(now()))
+    judged.faults += check_decree(asked.decree, asked.decree_date, cycle=cycle, today=day_of(now()))
     content = asked.content
     rows = (
         of_csv(content, instrument, judged) if isinstance(content, bytes) else of_records(content, instrument, judged)
@@ -132,9 +124,5 @@ def _outcome(judged: Judged, results: dict[str, OfficialScore], known: dict[str,
         "changed": len(results) - new - same,
         "unchanged": same,
         "averages": len(judged.averages),
-        "warnings": [told(warning) for warning in judged.warnings],
+        "warnings": [warning.told() for warning in judged.warnings],
     }
-
-
-def _today(at: datetime) -> date:
-    return at.astimezone(JAKARTA).date()

@@ -1,0 +1,213 @@
+"""Facts of the commitment service: who came to study, what they pledged, what they did about it."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.assessment import CycleId, IndicatorNumber, InstrumentId, Period, RegionCode
+from contracts.fact import Body, Frozen
+from contracts.organizations import OrganizationId
+from contracts.scoring import Basis, Figure
+
+Id = Annotated[str, Field(max_length=40, examples=["0b9d3f0e-4f0a-5d5e-9f6e-0e5f3f7b8a11"])]
+Sentence = Annotated[str, Field(max_length=300)]
+
+
+class VisitStatus(StrEnum):
+    """Whether it took place, as far as is known."""
+
+    RECORDED = "recorded"
+    WITHDRAWN = "withdrawn"
+    """It was recorded by mistake."""
+
+
+class Origin(StrEnum):
+    """How it became known."""
+
+    ENTERED = "entered"
+    IMPORTED = "imported"
+
+
+class VisitState(Body):
+    """A study visit (kunjungan studi): who came to whom, when, and why. Never whom they met."""
+
+    visit: Id
+    organization: OrganizationId
+    """Who came."""
+    region: RegionCode | None
+    """The same, where a region came."""
+    host: OrganizationId
+    visited_on: date
+    subject: Sentence
+    status: VisitStatus
+    origin: Origin
+
+    @property
+    def aggregate(self) -> str:
+        return self.visit
+
+
+class Target(Frozen):
+    """What is to be reached: an index at least, or a predicate at least. Exactly one of the two."""
+
+    instrument: InstrumentId
+    index: Figure | None
+    predicate: str | None
+
+
+class Reached(Frozen):
+    """A score that was looked at for a pledge."""
+
+    score: str
+    cycle: CycleId
+    period: Period
+    basis: Basis
+    index: Figure
+    predicate: str
+    on: date
+    """The day that it counts from: of the decree, else of the assessment's verification, in Jakarta."""
+
+
+class PledgeStatus(StrEnum):
+    """What became of a pledge."""
+
+    OPEN = "open"
+    FULFILLED = "fulfilled"
+    MISSED = "missed"
+    WITHDRAWN = "withdrawn"
+
+
+class PledgeState(Body):
+    """A region's target by a date, and how far it is.
+
+    A public fact holds what follows from public scores alone; a supervised one holds what follows from all of them,
+    where that differs.
+    """
+
+    pledge: Id
+    region: RegionCode
+    commitment: Id | None
+    clause: Annotated[int, Field(ge=1, le=99)] | None
+    """Of the commitment, under which it was made."""
+    target: Target
+    pledged_on: date
+    due: date
+    status: PledgeStatus
+    counted: Reached | None
+    """The newest verified or official score, or, once fulfilled, the one that fulfilled it."""
+    declared: Reached | None
+    """The newest that rests on what the region says of itself alone: it fulfils nothing. Never in a public fact."""
+
+    @property
+    def aggregate(self) -> str:
+        return self.pledge
+
+
+class FollowUpStatus(StrEnum):
+    """How far an action is."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Funds(StrEnum):
+    """Where the money comes from."""
+
+    APBD = "apbd"
+    APBN = "apbn"
+    GRANT = "hibah"
+    OTHER = "lainnya"
+
+
+class AgreementKind(StrEnum):
+    """Between heads of region, or between the units that do the work."""
+
+    MEMORANDUM = "nota_kesepakatan"
+    COOPERATION = "pks"
+
+
+class Agreement(Frozen):
+    """A document that an adoption rests on."""
+
+    kind: AgreementKind
+    number: Annotated[str, Field(max_length=100)]
+    signed_on: date
+    ends_on: date | None
+
+
+class Taking(StrEnum):
+    """How another region's programme is taken over."""
+
+    ADOPTION = "adoption"
+    """As it is."""
+    ADAPTATION = "adaptation"
+    """Changed."""
+
+
+class Step(StrEnum):
+    """Of an adoption, in their order."""
+
+    STUDY_VISIT = "study_visit"
+    MEMORANDUM = "memorandum"
+    AGREEMENT = "agreement"
+    HANDOVER = "handover"
+    TRAINING = "training"
+    LIVE = "live"
+    REPORTED = "reported"
+
+
+class Recommendation(Frozen):
+    """Of an assessment's review: one of an aspect's recommendations."""
+
+    assessment: Annotated[str, Field(max_length=80)]
+    aspect: Annotated[int, Field(ge=1, le=99)]
+    number: Annotated[int, Field(ge=1, le=99)]
+
+
+class IndicatorOf(Frozen):
+    """A question of an instrument."""
+
+    instrument: InstrumentId
+    number: IndicatorNumber
+
+
+class Adoption(Frozen):
+    """Another region's programme, taken over."""
+
+    kind: Taking
+    source: RegionCode
+    programme: Annotated[str, Field(max_length=200)]
+    version: Annotated[str, Field(max_length=60)] | None
+    agreements: tuple[Agreement, ...]
+    steps: dict[Step, date]
+    raises: tuple[IndicatorOf, ...]
+    """Indicators that it is meant to raise."""
+
+
+class FollowUpState(Body):
+    """An action (tindak lanjut) and how far it is. Never file names, links or notes."""
+
+    followup: Id
+    region: RegionCode
+    commitment: Id | None
+    clause: Annotated[int, Field(ge=1, le=99)] | None
+    recommendation: Recommendation | None
+    indicator: IndicatorOf | None
+    title: Sentence
+    unit: Annotated[str, Field(max_length=200)]
+    """In charge (perangkat daerah)."""
+    funds: Funds | None
+    due: date
+    status: FollowUpStatus
+    done_on: date | None
+    evidence_accepted: Annotated[int, Field(ge=0)]
+    overdue_since: date | None
+    adoption: Adoption | None
+
+    @property
+    def aggregate(self) -> str:
+        return self.followup

@@ -1,0 +1,1 @@
+"""The commitment service: who came to study, who signed, who acted, and what came of it."""

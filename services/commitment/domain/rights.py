@@ -1,0 +1,33 @@
+"""Who may act for whom. Who may see what is the viewer's; what a commitment itself gives is the commitment's."""
+
+from chassis.viewer import Viewer
+from contracts.roles import REGION_ROLES, Role
+
+SIGNS = (Role.HEAD, Role.COORDINATOR, Role.SIGNATORY)
+"""For an organization, where its signatory is named so."""
+BINDS = (Role.HEAD, Role.COORDINATOR)
+"""A region by a pledge."""
+WORKS = (Role.HEAD, Role.COORDINATOR, Role.RESPONSIBLE, Role.OPERATOR)
+"""On what a region follows up."""
+RECORDS = (Role.HEAD, Role.COORDINATOR, Role.RESPONSIBLE, Role.SUPERVISOR)
+"""What happened between organizations."""
+FACILITATOR = "kemendagri"
+"""Of the Living Lab itself (Ditjen Bina Administrasi Kewilayahan): supervises every region's follow-up."""
+
+
+def facilitates(viewer: Viewer) -> bool:
+    """Acts for Kemendagri as pembina."""
+    return viewer.may(Role.SUPERVISOR, at=FACILITATOR)
+
+
+def supervises(viewer: Viewer, province: str) -> bool:
+    """A ministry over all, a province over those inside it. Never a region over itself."""
+    return facilitates(viewer) or viewer.may(Role.SUPERVISOR, at=province)
+
+
+def belongs_to(viewer: Viewer, *organizations: str) -> bool:
+    """Somebody of one of them who works there: of a region in one of its roles, of an institution in any."""
+    if viewer.organization not in organizations:
+        return False
+    of_region = viewer.organization[:1].isdigit()
+    return bool(viewer.roles & REGION_ROLES) if of_region else bool(viewer.roles - {Role.ADMINISTRATOR})
