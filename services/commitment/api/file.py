@@ -32,8 +32,8 @@ _BODY: dict[str, Any] = {
         "required": True,
         "description": f"The file itself, at most {FILE_MAX_BYTES} bytes.",
         "content": {
-            media_type: {"schema": {"type": "string", "contentMediaType": media_type}}
-            for media_type in sorted(FILE_TYPES)
+            kind: {"schema": {"type": "string", "contentMediaType": kind}, "example": "(isi berkas)"}
+            for kind in sorted(FILE_TYPES)
         },
     }
 }
