@@ -15,7 +15,17 @@ HERE = Path(__file__).parent
 KAFKA_BINDING = "0.5.0"
 
 # Public from their first moment; facts about a region become public with its consent to publication, scores with it.
-ALWAYS_PUBLIC = (events.INSTRUMENT_PUBLISHED, events.CYCLE_OPENED, events.ASSESSMENT_PUBLISHED, events.VISIT_RECORDED)
+ALWAYS_PUBLIC = (
+    events.INSTRUMENT_PUBLISHED,
+    events.CYCLE_OPENED,
+    events.ASSESSMENT_PUBLISHED,
+    events.VISIT_RECORDED,
+    events.COMMITMENT_OPENED,
+    events.COMMITMENT_SIGNED,
+    events.COMMITMENT_ENTERED_FORCE,
+    events.COMMITMENT_COMPLETED,
+    events.COMMITMENT_WITHDRAWN,
+)
 SOME_PUBLIC = (
     events.SCORE_RECALCULATED,
     events.PLEDGE_PROGRESSED,

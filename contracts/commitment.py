@@ -1,4 +1,4 @@
-"""Facts of the commitment service: who came to study, what they pledged, what they did about it."""
+"""Facts of the commitment service: who came to study, who signed, what they pledged, what they did about it."""
 
 from datetime import date
 from enum import StrEnum
@@ -68,6 +68,138 @@ class Reached(Frozen):
     predicate: str
     on: date
     """The day that it counts from: of the decree, else of the assessment's verification, in Jakarta."""
+
+
+class CommitmentStatus(StrEnum):
+    """Where a commitment stands."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    """To be signed."""
+    IN_FORCE = "in_force"
+    COMPLETED = "completed"
+    WITHDRAWN = "withdrawn"
+
+
+class PartyRole(StrEnum):
+    """Why an organization stands in a commitment."""
+
+    PARTY = "pihak"
+    WITNESS = "saksi"
+    INITIATOR = "inisiator"
+    FACILITATOR = "fasilitator"
+    """Invites, and watches over what follows."""
+    SUPERVISOR = "pembina"
+
+
+class Capacity(StrEnum):
+    """In which somebody holds an office."""
+
+    DEFINITIVE = "definitif"
+    ACTING = "pj"
+    """Penjabat: until the next election."""
+    TASK = "plt"
+    """Pelaksana tugas: while the office is vacant or its holder away."""
+    ON_BEHALF = "an"
+    """Atas nama: for the one who holds the office."""
+
+
+class Provider(StrEnum):
+    """How a signature was made."""
+
+    LOCAL = "local"
+    """By a development authority: not for law."""
+    BSRE = "bsre"
+    """By Balai Sertifikasi Elektronik (BSSN)."""
+    PAPER = "paper"
+    """By hand; a scan is kept."""
+
+
+class Party(Frozen):
+    """An organization that has a place to sign."""
+
+    block: Annotated[str, Field(max_length=12)]
+    role: PartyRole
+    organization: OrganizationId
+    region: RegionCode | None
+    joined: bool
+    """After the text was opened."""
+
+
+class Signature(Frozen):
+    """Of one organization; the public act of a person in an office."""
+
+    block: Annotated[str, Field(max_length=12)]
+    role: PartyRole
+    organization: OrganizationId
+    region: RegionCode | None
+    name: Annotated[str, Field(max_length=120)]
+    office: Annotated[str, Field(max_length=160)]
+    capacity: Capacity
+    provider: Provider
+    for_law: bool
+    signed_on: date
+    """In Jakarta: the time stamp's day, or the one that stands on the paper."""
+    edition: Annotated[int, Field(ge=1)]
+    paper: Annotated[str, Field(max_length=12)]
+    certificate_sha256: str | None
+    document_sha256: str
+    """Of the file after this signature; of the scan, where it was signed by hand."""
+
+
+class Paper(Frozen):
+    """A PDF that is signed: the text itself, or a sheet by which somebody joined later."""
+
+    paper: Annotated[str, Field(max_length=12)]
+    accession: bool
+    edition: Annotated[int, Field(ge=1)]
+    sha256: str
+    """Of the file as it is now."""
+    bytes: int
+    sealed: bool
+    """Validation data and a document time stamp were added: it can be verified when certificates have expired."""
+
+
+class Trail(Frozen):
+    """Where the audit trail ends: whoever keeps this fact can tell later whether the trail was rewritten."""
+
+    entries: int
+    head: str
+
+
+class CommitmentState(Body):
+    """A joint commitment (komitmen bersama): its parties, who signed, and where it stands."""
+
+    commitment: Id
+    region: RegionCode | None
+    """Of `signed`: the signer's, where it is a region."""
+    regions: tuple[RegionCode, ...]
+    """All parties that are regions."""
+    title: Sentence
+    number: Annotated[str, Field(max_length=100)] | None
+    place: Annotated[str, Field(max_length=120)]
+    dated: date
+    status: CommitmentStatus
+    edition: Annotated[int, Field(ge=1)]
+    text_sha256: str
+    period_from: date
+    period_to: date | None
+    initiator: OrganizationId
+    facilitator: OrganizationId
+    supervisors: tuple[OrganizationId, ...]
+    target: Target | None
+    target_by: date | None
+    parties: tuple[Party, ...]
+    signatures: tuple[Signature, ...]
+    """Of this edition."""
+    papers: tuple[Paper, ...]
+    signed: Annotated[str, Field(max_length=12)] | None
+    """The block that was just signed, in `commitment.signed`."""
+    trail: Trail
+
+    @property
+    def aggregate(self) -> str:
+        return self.commitment
 
 
 class PledgeStatus(StrEnum):

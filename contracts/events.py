@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts import topics
 from contracts.assessment import AssessmentState, CycleOpened, InstrumentPublished
-from contracts.commitment import FollowUpState, PledgeState, VisitState
+from contracts.commitment import CommitmentState, FollowUpState, PledgeState, VisitState
 from contracts.fact import TYPE_PREFIX, Body
 from contracts.notify import DeliveryExhausted, SubscriptionDisabled
 from contracts.scoring import ScoreRecalculated
@@ -85,6 +85,29 @@ VISIT_RECORDED = EventType(
     "commitment",
     "Somebody came to study, or what was recorded of it was corrected or withdrawn.",
 )
+COMMITMENT_OPENED = EventType(
+    "commitment.opened",
+    topics.COMMITMENT,
+    CommitmentState,
+    "commitment",
+    "It may be signed, or there is a new edition of it, or more who may sign.",
+)
+COMMITMENT_SIGNED = EventType(
+    "commitment.signed", topics.COMMITMENT, CommitmentState, "commitment", "One more has signed it."
+)
+COMMITMENT_ENTERED_FORCE = EventType(
+    "commitment.entered_force", topics.COMMITMENT, CommitmentState, "commitment", "Signing is closed; it holds."
+)
+COMMITMENT_COMPLETED = EventType(
+    "commitment.completed",
+    topics.COMMITMENT,
+    CommitmentState,
+    "commitment",
+    "Its period is over, or it is done.",
+)
+COMMITMENT_WITHDRAWN = EventType(
+    "commitment.withdrawn", topics.COMMITMENT, CommitmentState, "commitment", "It holds no more."
+)
 PLEDGE_PROGRESSED = EventType(
     "pledge.progressed",
     topics.PLEDGE,
@@ -135,6 +158,11 @@ ALL: tuple[EventType, ...] = (
     ASSESSMENT_PUBLISHED,
     SCORE_RECALCULATED,
     VISIT_RECORDED,
+    COMMITMENT_OPENED,
+    COMMITMENT_SIGNED,
+    COMMITMENT_ENTERED_FORCE,
+    COMMITMENT_COMPLETED,
+    COMMITMENT_WITHDRAWN,
     PLEDGE_PROGRESSED,
     PLEDGE_FULFILLED,
     PLEDGE_MISSED,

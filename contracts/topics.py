@@ -28,6 +28,9 @@ CYCLE = Topic("livinglab.cycle", 1, "cycle id", compacted=True, about="years' ro
 ASSESSMENT = Topic("livinglab.assessment", 12, "region code", compacted=False, about="what happens to assessments")
 SCORE = Topic("livinglab.score", 12, "region code", compacted=False, about="scores of every stage")
 VISIT = Topic("livinglab.visit", 3, "visit id", compacted=False, about="who came to study, and where")
+COMMITMENT = Topic(
+    "livinglab.commitment", 3, "commitment id", compacted=False, about="joint commitments, and who signed them"
+)
 PLEDGE = Topic("livinglab.pledge", 12, "pledge id", compacted=False, about="targets by a date, and what became of them")
 FOLLOWUP = Topic("livinglab.followup", 12, "follow-up id", compacted=False, about="actions, and how far they are")
 SUBSCRIPTION = Topic(
@@ -39,5 +42,5 @@ PUBLIC = Topic(
 )
 
 ALL: tuple[Topic, ...] = (
-    INSTRUMENT, CYCLE, ASSESSMENT, SCORE, VISIT, PLEDGE, FOLLOWUP, SUBSCRIPTION, DELIVERY, PUBLIC,
+    INSTRUMENT, CYCLE, ASSESSMENT, SCORE, VISIT, COMMITMENT, PLEDGE, FOLLOWUP, SUBSCRIPTION, DELIVERY, PUBLIC,
 )  # fmt: skip

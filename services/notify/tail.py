@@ -93,11 +93,11 @@ class Source:
             fact = incoming(record, _BODIES[noun_of(record.topic)])
         except (Rejected, Ignored):
             return None
-        envelope, epoch = fact.envelope, Epoch.read(record.headers)
+        envelope, epoch, about = fact.envelope, Epoch.read(record.headers), about_of(fact, self.directory)
         return Heard(
             type=envelope.type,
-            tokens=event_tokens(envelope.type, envelope.region, self.directory),
-            about=about_of(fact, self.directory),
+            tokens=event_tokens(envelope.type, about.within, self.directory),
+            about=about,
             body=structured(envelope, fact.value),
             epoch=epoch,
             past=epoch.rebuilt_at is not None and envelope.time < epoch.rebuilt_at - COMMITTED_WITHIN,

@@ -316,7 +316,7 @@ async def test_one_trace_leads_from_the_request_through_outbox_and_kafka_to_the_
     trace_id, caller = uuid4().hex, uuid4().hex[:16]
     submitted = await region.submit(traceparent=f"00-{trace_id}-{caller}-{flags}")
     assert submitted.status_code == 200, submitted.text
-    spans = await sink.trace(trace_id, spans=6)
+    spans = await sink.trace(trace_id, spans=7)
     found = {(span["service"], span["name"], span["kind"]): span for span in spans}
     chain = [
         ("assessment", "POST /assessment/v1/assessments/{assessment_id}/submission", "server"),
@@ -325,17 +325,20 @@ async def test_one_trace_leads_from_the_request_through_outbox_and_kafka_to_the_
         ("scoring", "publish livinglab.score", "producer"),
     ]
     heard = {("notify", f"process livinglab.{noun}", "consumer") for noun in ("assessment", "score")}
+    heard.add(("commitment", "process livinglab.score", "consumer"))
     assert set(found) == {*chain, *heard}
     parent = caller
     for link in chain:
         assert found[link]["parent_id"] == parent, link
         parent = found[link]["span_id"]
-    for _, name, _ in heard:
+    for service, name, _ in heard:
         publishing = next(span for link, span in found.items() if link[1] == name.replace("process", "publish"))
-        assert found["notify", name, "consumer"]["parent_id"] == publishing["span_id"]
-    assert len(spans) == 6
+        assert found[service, name, "consumer"]["parent_id"] == publishing["span_id"]
+    assert len(spans) == 7
     submission = fact_id(aggregate=region.id, revision=1, rule=0, type=events.ASSESSMENT_SUBMITTED.type)
-    told = {name: span["attributes"] for (service, name, _), span in found.items() if service != "notify"}
+    told = {
+        name: span["attributes"] for (service, name, _), span in found.items() if service in ("assessment", "scoring")
+    }
     assert told["publish livinglab.assessment"]["livinglab.fact.id"] == str(submission)
     assert told["process livinglab.assessment"]["livinglab.fact.id"] == str(submission)
     assert told["process livinglab.assessment"]["messaging.consumer.group.name"] == "scoring.assessment"
@@ -353,7 +356,7 @@ async def test_a_trace_that_we_begin_leads_as_far(region: Region, sink: Sink) ->
         while True:
             for trace_id in (await client.get("/traces", params={"name": "publish livinglab.score"})).json():
                 spans = (await client.get(f"/traces/{trace_id}")).json()
-                if any(s["attributes"].get("livinglab.fact.id") == published for s in spans) and len(spans) == 6:
+                if any(s["attributes"].get("livinglab.fact.id") == published for s in spans) and len(spans) == 7:
                     assert [span["parent_id"] for span in spans].count(None) == 1
                     return
             await asyncio.sleep(0.05)

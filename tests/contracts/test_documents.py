@@ -50,8 +50,8 @@ def test_unknown_arguments_are_refused_and_write_nothing(capsys: pytest.CaptureF
 def test_asyncapi_has_the_shape_of_version_3(document: dict[str, Any]) -> None:
     read = ApplicationSchema.model_validate(document)
     assert set(read.channels) == {
-        "instrument", "cycle", "assessment", "score", "visit", "pledge", "followup", "subscription", "delivery",
-        "public",
+        "instrument", "cycle", "assessment", "score", "visit", "commitment", "pledge", "followup", "subscription",
+        "delivery", "public",
     }  # fmt: skip
     assert all(operation.action == "send" for operation in read.operations.values())
 
@@ -84,6 +84,7 @@ def test_every_fact_stands_on_its_own_topic(document: dict[str, Any]) -> None:
 
 def test_what_is_public_is_promised_to_outsiders(document: dict[str, Any]) -> None:
     told = {"instrument.published", "cycle.opened", "assessment.published", "visit.recorded"}
+    told |= {f"commitment.{what}" for what in ("opened", "signed", "entered_force", "completed", "withdrawn")}
     some = {"score.recalculated", "pledge.progressed", "pledge.fulfilled", "pledge.missed"}
     some |= {"followup.recorded", "followup.overdue"}
     assert set(document["channels"]["public"]["messages"]) == told | some

@@ -43,13 +43,14 @@ def test_tokens_find_what_plain_words_say(
 ) -> None:
     codes = [place for place in places if not place.startswith("@")]
     groups = [place[1:] for place in places if place.startswith("@")]
-    found = not event_tokens(type, region, DIRECTORY).isdisjoint(asked_tokens(patterns, codes, groups))
+    within = DIRECTORY.containing(region) if region else ()
+    found = not event_tokens(type, within, DIRECTORY).isdisjoint(asked_tokens(patterns, codes, groups))
     assert found == any(asks(type, region, p, place) for p, place in product(patterns, places or [None]))
 
 
 def test_an_event_asks_with_few_tokens_whatever_the_number_of_regions() -> None:
-    assert max(len(event_tokens(type, "32.11", DIRECTORY)) for type in TYPES) <= 12
-    assert len(event_tokens(TYPES[0], None, DIRECTORY)) == 3
+    assert max(len(event_tokens(type, DIRECTORY.containing("32.11"), DIRECTORY)) for type in TYPES) <= 12
+    assert len(event_tokens(TYPES[0], (), DIRECTORY)) == 3
 
 
 def about(region: str | None, *, public: bool = False, assessors: tuple[str, ...] = ()) -> About:

@@ -35,14 +35,13 @@ def asked_tokens(types: Iterable[str], regions: Iterable[str], groups: Iterable[
     return sorted({f"{type}|{place}" for type in types for place in places})
 
 
-def event_tokens(type: str, region: str | None, directory: Directory) -> frozenset[str]:
-    """Of an event: about three types times its places, whatever the number of regions or subscriptions."""
+def event_tokens(type: str, within: Iterable[str], directory: Directory) -> frozenset[str]:
+    """Of an event that lies in these regions: about three types times its places, whatever others ask for."""
     name = short(type)
     types = (name, f"{name.partition('.')[0]}.*", EVERYTHING)
     places = {NATION}
-    if region is not None:
-        within = directory.containing(region)
-        places |= within | {_group(name) for code in within for name in directory.groups_of(code)}
+    for code in within:
+        places |= {code, *map(_group, directory.groups_of(code))}
     return frozenset(f"{type}|{place}" for type in types for place in places)
 
 

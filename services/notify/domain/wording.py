@@ -24,6 +24,11 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "assessment.published": ("Hasil penilaian dipublikasikan", "The result was published"),
     "score.recalculated": ("Nilai indeks dihitung", "The index was calculated"),
     "visit.recorded": ("Kunjungan studi dicatat", "A study visit was recorded"),
+    "commitment.opened": ("Komitmen bersama dibuka untuk ditandatangani", "A joint commitment may be signed"),
+    "commitment.signed": ("Komitmen bersama ditandatangani", "A joint commitment was signed"),
+    "commitment.entered_force": ("Komitmen bersama berlaku", "A joint commitment entered into force"),
+    "commitment.completed": ("Komitmen bersama selesai", "A joint commitment was completed"),
+    "commitment.withdrawn": ("Komitmen bersama ditarik", "A joint commitment was withdrawn"),
     "pledge.progressed": ("Kemajuan ikrar", "A pledge made progress"),
     "pledge.fulfilled": ("Ikrar terpenuhi", "A pledge was fulfilled"),
     "pledge.missed": ("Ikrar tidak tercapai pada waktunya", "A pledge was not fulfilled in time"),
@@ -58,7 +63,7 @@ def line(event: Mapping[str, Any], directory: Directory) -> Line:
     told = {language: [words] for language, words in zip((ID, EN), _WORDS[name], strict=True)}
     region = directory.find(event.get("region", ""))
     for language, parts in told.items():
-        if region and name.partition(".")[0] in ("assessment", "score", "visit", "pledge", "followup"):
+        if region and name.partition(".")[0] in ("assessment", "score", "visit", "commitment", "pledge", "followup"):
             parts.insert(0, region.name)
         if name == "score.recalculated" and (found := _index_of(data)):
             index, basis = found

@@ -53,7 +53,7 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
     asking: dict[str, list[_Asking]] = defaultdict(list)
     for event in heard:
         one = _Asking(event, about(event))
-        for token in event_tokens(event["type"], event["region"], directory):
+        for token in event_tokens(event["type"], event["within"], directory):
             asking[token].append(one)
     if not heard:
         return
@@ -156,10 +156,12 @@ def _lane(delivery: Document) -> Document:
 def about_of(fact: Fact[Any], directory: Directory) -> About:
     """What decides who may be told of it."""
     envelope, body = fact.envelope, fact.body
+    # Of a commitment: all its parties hear of what one of them does.
+    regions = {*getattr(body, "regions", ()), *([envelope.region] if envelope.region else [])}
     own = isinstance(body, SubscriptionDisabled | DeliveryExhausted)
     return About(
         visibility=envelope.visibility,
-        within=directory.containing(envelope.region) if envelope.region else frozenset(),
+        within=frozenset[str]().union(*map(directory.containing, regions)),
         assessors=getattr(body, "assessors", ()),
         owner=body.organization if own else None,
         subscription=body.subscription if own else None,

@@ -55,7 +55,7 @@ async def dry_run(
     found = WouldMatch(since=until - DRY_RUN)
     async for page in events.between(found.since, until):
         for event in page:
-            if not tokens.isdisjoint(event_tokens(event["type"], event["region"], directory)) and may_be_told(
+            if not tokens.isdisjoint(event_tokens(event["type"], event["within"], directory)) and may_be_told(
                 about(event), organization=organization, rights=(given, right_of(viewer)), subscription=""
             ):
                 found.matched += 1

@@ -81,7 +81,7 @@ async def _carry(wanted: Replay, stores: Stores, directory: Directory, digest_ev
 
     def is_for_it(event: Document) -> bool:
         return (
-            not tokens.isdisjoint(event_tokens(event["type"], event["region"], directory))
+            not tokens.isdisjoint(event_tokens(event["type"], event["within"], directory))
             and subscription.about in (None, event["about_subscription"])
             and may_be_told(
                 about(event),

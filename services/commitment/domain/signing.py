@@ -1,0 +1,248 @@
+"""Signing a paper: one at a time, each on the output of the one before, and never twice without knowing it.
+
+A signer claims the paper's turn before a provider is asked. A local turn that runs out is free again, for nothing left
+the house; a remote one that was sent and got no answer is `unknown`, and stays held until the document, or a person,
+tells.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from chassis.clock import day_of
+from chassis.problem import NotFound
+from contracts import events
+from contracts.commitment import CommitmentStatus, Provider, Signature
+from contracts.fact import Frozen
+from services.commitment.domain.commitment import OPENED, Acted, Actor, Commitment
+from services.commitment.domain.paper import PartyState, Sheet, Signed, Turn, TurnState
+from services.commitment.domain.refusals import (
+    AlreadySigned,
+    NoSignatory,
+    NothingToSettle,
+    NotInThisState,
+    OutcomeUnknown,
+    TurnTaken,
+)
+from services.commitment.domain.trail import Act
+
+TURN_S = 90.0
+"""A claim that nothing came of is free again. A remote provider takes about a second (domain note); 40 were seen."""
+
+
+class Evidence(Frozen):
+    """What was found in a document that came back: whose signature, and how far it covers."""
+
+    sha256: str
+    bytes: int
+    certificate_sha256: str
+    signer: str
+    issuer: str
+    at: datetime
+    trailing: int
+    """Bytes after the signature that hold validation data alone: accepted, and named."""
+
+
+def sheet_of(commitment: Commitment, block: str) -> Sheet:
+    """The paper that a block stands on, of the present edition. Raises NotFound."""
+    for sheet in commitment.papers.values():
+        if sheet.edition == commitment.edition and block in sheet.blocks:
+            return sheet
+    raise NotFound
+
+
+def check_may_sign(commitment: Commitment, party: PartyState, at: datetime) -> None:
+    """Raises NotInThisState, AlreadySigned, NoSignatory, NotTheirDay."""
+    if commitment.status not in OPENED or (commitment.status is CommitmentStatus.IN_FORCE and not party.accession):
+        raise NotInThisState(commitment.status)
+    if commitment.signature(party.block):
+        raise AlreadySigned
+    if party.signatory is None:
+        raise NoSignatory
+    party.signatory.check_authority(day_of(at))
+
+
+def claimed(
+    commitment: Commitment, party: PartyState, *, attempt: str, provider: Provider, request: str, actor: Actor
+) -> Commitment:
+    """The paper with its turn taken. Raises TurnTaken, OutcomeUnknown, and what `check_may_sign` does."""
+    check_may_sign(commitment, party, actor.at)
+    sheet = sheet_of(commitment, party.block)
+    if (held := sheet.turn) and not (held.state is TurnState.CLAIMED and actor.at >= held.until):
+        raise OutcomeUnknown if held.state is TurnState.UNKNOWN else TurnTaken(held.block)
+    turn = Turn(
+        attempt=attempt,
+        block=party.block,
+        by=actor.by,
+        request=request,
+        provider=provider,
+        state=TurnState.CLAIMED,
+        base_sha256=sheet.sha256,
+        since=actor.at,
+        until=actor.at + timedelta(seconds=TURN_S),
+    )
+    return _with(commitment, sheet, turn=turn)
+
+
+def sent(commitment: Commitment, sheet: Sheet, *, actor: Actor) -> Acted:
+    """The document leaves the house."""
+    assert sheet.turn
+    until = actor.at + timedelta(seconds=TURN_S)
+    turn = sheet.turn.model_copy(update={"state": TurnState.SENDING, "until": until})
+    about = {"paper": sheet.paper, "block": turn.block, "attempt": turn.attempt, "before_sha256": sheet.sha256}
+    acted = commitment.act(Act.SENT, actor, about=about)
+    return Acted(_with(acted.state, sheet, turn=turn), acted.entries)
+
+
+def unknown(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> Acted:
+    """No usable answer came."""
+    assert sheet.turn
+    turn = sheet.turn.model_copy(update={"state": TurnState.UNKNOWN})
+    about = {"paper": sheet.paper, "block": turn.block, "attempt": turn.attempt, "why": why}
+    acted = commitment.act(Act.UNKNOWN, actor, about=about)
+    return Acted(_with(acted.state, sheet, turn=turn), acted.entries)
+
+
+def refused(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> Acted:
+    """The provider said no, or was not reached: nothing was signed, and the turn is free."""
+    assert sheet.turn
+    if sheet.turn.state is TurnState.CLAIMED:
+        return Acted(_with(commitment, sheet, turn=None))
+    about = {"paper": sheet.paper, "block": sheet.turn.block, "attempt": sheet.turn.attempt, "why": why}
+    acted = commitment.act(Act.REFUSED, actor, about=about)
+    return Acted(_with(acted.state, sheet, turn=None), acted.entries)
+
+
+def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, for_law: bool, actor: Actor) -> Acted:
+    """The signature is in the paper; the commitment enters into force when nobody is missing."""
+    turn = sheet.turn
+    assert turn
+    party = commitment.parties[turn.block]
+    assert party.signatory
+    told = Signature(
+        block=party.block,
+        role=party.role,
+        organization=party.organization,
+        region=party.region,
+        name=party.signatory.name,
+        office=party.signatory.office,
+        capacity=party.signatory.capacity,
+        provider=turn.provider,
+        for_law=for_law,
+        signed_on=day_of(found.at),
+        edition=sheet.edition,
+        paper=sheet.paper,
+        certificate_sha256=found.certificate_sha256,
+        document_sha256=found.sha256,
+    )
+    kept = Signed(
+        told=told,
+        at=found.at,
+        signer=found.signer,
+        issuer=found.issuer,
+        request=turn.request,
+        attempt=turn.attempt,
+        scan=None,
+        witnessed_by=None,
+    )
+    about = {
+        "edition": sheet.edition,
+        "paper": sheet.paper,
+        "block": party.block,
+        "provider": turn.provider.value,
+        "attempt": turn.attempt,
+        "text_sha256": commitment.texts[sheet.edition].sha256(),
+        "before_sha256": sheet.sha256,
+        "after_sha256": found.sha256,
+        "certificate_sha256": found.certificate_sha256,
+        "trailing": found.trailing,
+    }
+    after = sheet.model_copy(
+        update={"sha256": found.sha256, "bytes": found.bytes, "electronic": sheet.electronic + 1, "turn": None}
+    )
+    return _with_signature(commitment, kept, Act.SIGNED, about, actor, papers={**commitment.papers, sheet.paper: after})
+
+
+def signed_by_hand(
+    commitment: Commitment,
+    party: PartyState,
+    *,
+    signed_on: datetime,
+    scan: str,
+    scan_sha256: str,
+    witnessed_by: str,
+    request: str,
+    actor: Actor,
+) -> Acted:
+    """Recorded by whoever manages the commitment. Raises what `check_may_sign` does."""
+    check_may_sign(commitment, party, signed_on)
+    assert party.signatory
+    sheet = sheet_of(commitment, party.block)
+    told = Signature(
+        block=party.block,
+        role=party.role,
+        organization=party.organization,
+        region=party.region,
+        name=party.signatory.name,
+        office=party.signatory.office,
+        capacity=party.signatory.capacity,
+        provider=Provider.PAPER,
+        for_law=True,
+        signed_on=day_of(signed_on),
+        edition=sheet.edition,
+        paper=sheet.paper,
+        certificate_sha256=None,
+        document_sha256=scan_sha256,
+    )
+    kept = Signed(
+        told=told,
+        at=None,
+        signer=None,
+        issuer=None,
+        request=request,
+        attempt=None,
+        scan=scan,
+        witnessed_by=witnessed_by,
+    )
+    about = {"edition": sheet.edition, "paper": sheet.paper, "block": party.block, "scan_sha256": scan_sha256}
+    return _with_signature(commitment, kept, Act.PAPER_RECORDED, about, actor)
+
+
+def settled(commitment: Commitment, *, why: str, actor: Actor) -> Acted:
+    """A person found out that the unknown signature was not made: the turn is free. Raises NothingToSettle."""
+    sheet = unknown_sheet(commitment)
+    assert sheet.turn
+    about = {"paper": sheet.paper, "block": sheet.turn.block, "attempt": sheet.turn.attempt, "why": why}
+    acted = commitment.act(Act.SETTLED, actor, about=about)
+    return Acted(_with(acted.state, sheet, turn=None), acted.entries)
+
+
+def unknown_sheet(commitment: Commitment) -> Sheet:
+    """The paper whose last signature's outcome is unknown. Raises NothingToSettle."""
+    for sheet in commitment.papers.values():
+        if sheet.turn and sheet.turn.state is TurnState.UNKNOWN:
+            return sheet
+    raise NothingToSettle
+
+
+def _with_signature(
+    commitment: Commitment, kept: Signed, act: Act, about: Mapping[str, object], actor: Actor, **changed: object
+) -> Acted:
+    signatures = {**commitment.signatures, f"{kept.told.edition}/{kept.told.block}": kept}
+    acted = commitment.act(
+        act,
+        actor,
+        about=about,
+        event=events.COMMITMENT_SIGNED,
+        signed=kept.told.block,
+        signatures=signatures,
+        **changed,
+    )
+    after = acted.state
+    if after.status is CommitmentStatus.OPEN and kept.told.edition == after.edition and after.signed_by_all:
+        return acted.then(after.entered_force(actor=actor))
+    return acted
+
+
+def _with(commitment: Commitment, sheet: Sheet, *, turn: Turn | None) -> Commitment:
+    papers = {**commitment.papers, sheet.paper: sheet.model_copy(update={"turn": turn})}
+    return commitment.model_copy(update={"papers": papers})

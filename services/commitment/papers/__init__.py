@@ -1,0 +1,1 @@
+"""PDFs as bytes: set, signed, checked, sealed, examined. Pure functions, run in child processes."""
