@@ -181,6 +181,8 @@ class CommitmentState(Body):
     dated: date
     status: CommitmentStatus
     edition: Annotated[int, Field(ge=1)]
+    in_force: int | None
+    """The edition that holds, while a later one may be open to be signed."""
     text_sha256: str
     period_from: date
     period_to: date | None

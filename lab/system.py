@@ -1,4 +1,4 @@
-"""The whole system on this machine: Kafka, MongoDB, issuer, mail server, trace sink and services, up and down."""
+"""The whole system on this machine: Kafka, MongoDB, issuer, mail, signing authority, trace sink, services; up, down."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lab import state, topics
 from lab.errors import LabError
-from lab.keys import webhook_settings
-from lab.parts import Part, embedded_kafka, http_server, kafka, mail_server, mongod, service
+from lab.keys import commitment_settings, webhook_settings
+from lab.parts import Part, authority, embedded_kafka, http_server, kafka, mail_server, mongod, service
 from lab.parts.process import ports, repository_root, terminate
 from lab.state import Broker, Running, State
 
@@ -26,6 +26,7 @@ ADDRESS_VARIABLES = {
     "otlp": "OTEL_EXPORTER_OTLP_ENDPOINT",
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
     "smtp": "SMTP_URI",
+    "pki": "TSA_URL",
 }
 
 Report = Callable[[str, str], None]
@@ -42,7 +43,7 @@ class System:
 
     directory: Path
     environment: Mapping[str, str]
-    """What the services were told: addresses of Kafka, MongoDB, issuer, mail server and trace sink."""
+    """What the services were told: addresses of Kafka, MongoDB, issuer, mail server, authority and trace sink."""
     services: Mapping[str, str]
     """Name → base URL."""
     parts: Mapping[str, Part]
@@ -156,6 +157,7 @@ class _Starting:
             "oidc": partial(_issuer, outlives_parent=self._outlives_parent),
             "otlp": partial(_trace_sink, outlives_parent=self._outlives_parent),
             "smtp": partial(mail_server, outlives_parent=self._outlives_parent),
+            "pki": partial(authority, outlives_parent=self._outlives_parent),
             "kafka": partial(
                 kafka if self._state.broker == "jvm" else embedded_kafka,
                 outlives_parent=self._outlives_parent,
@@ -186,7 +188,7 @@ class _Starting:
         }
         launched: list[Part] = []
         for name in names:
-            env = {**shared, **(webhook_settings(self._directory / name) if name == "notify" else {})}
+            env = {**shared, **self._own_settings(name)}
             running = self._state.parts.get(name)
             if running and env.items() <= running.env.items():
                 self._report(name, "already running")
@@ -206,6 +208,14 @@ class _Starting:
             )
         self._wait(launched)
         return {name: self._state.parts[name].address for name in names}
+
+    def _own_settings(self, name: str) -> dict[str, str]:
+        directory = self._directory / name
+        if name == "notify":
+            return webhook_settings(directory)
+        if name == "commitment":
+            return commitment_settings(directory, pki=self._directory / "pki" if "pki" in self._state.parts else None)
+        return {}
 
     def undo(self) -> None:
         """Stop what this `up` started; what ran before goes on."""

@@ -22,10 +22,15 @@ class Tokens:
     issuer: str
     key_path: Path
 
-    def __call__(self, organization: str, *roles: str, subject: str | None = None) -> Headers:
+    def __call__(self, organization: str, *roles: str, subject: str | None = None, logged_in_s_ago: int = 0) -> Headers:
         """The Authorization header of somebody."""
         token = mint(
-            kept_key(self.key_path), issuer=self.issuer, organization=organization, roles=list(roles), subject=subject
+            kept_key(self.key_path),
+            issuer=self.issuer,
+            organization=organization,
+            roles=list(roles),
+            subject=subject,
+            logged_in_s_ago=logged_in_s_ago,
         )
         return {"Authorization": f"Bearer {token}"}
 

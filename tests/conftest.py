@@ -136,7 +136,7 @@ def subscriber(living_lab: system.System, visitor: httpx.AsyncClient, tokens: To
 def settings(living_lab: system.System) -> Settings:
     """For parts of the chassis that a test runs in its own process, on the same Kafka and MongoDB."""
     environment = {name.lower(): value for name, value in living_lab.environment.items()}
-    del environment["smtp_uri"]  # one service's own
+    del environment["smtp_uri"], environment["tsa_url"]  # of one service each
     return Settings.model_validate(
         environment | {"kafka_session_timeout_ms": 2_000, "mongodb_timeout_ms": 20_000, "metrics_port": 0}
     )

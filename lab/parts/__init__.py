@@ -5,11 +5,13 @@ from lab.parts.broker import kafka
 from lab.parts.embedded import embedded_kafka
 from lab.parts.mail import mail_server
 from lab.parts.mongo import mongod
+from lab.parts.pki import authority
 from lab.parts.process import NotReady, Part
 
 __all__ = [
     "NotReady",
     "Part",
+    "authority",
     "embedded_kafka",
     "http_server",
     "kafka",

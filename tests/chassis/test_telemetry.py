@@ -336,9 +336,7 @@ async def test_one_trace_leads_from_the_request_through_outbox_and_kafka_to_the_
         assert found[service, name, "consumer"]["parent_id"] == publishing["span_id"]
     assert len(spans) == 7
     submission = fact_id(aggregate=region.id, revision=1, rule=0, type=events.ASSESSMENT_SUBMITTED.type)
-    told = {
-        name: span["attributes"] for (service, name, _), span in found.items() if service in ("assessment", "scoring")
-    }
+    told = {link[1]: found[link]["attributes"] for link in chain}
     assert told["publish livinglab.assessment"]["livinglab.fact.id"] == str(submission)
     assert told["process livinglab.assessment"]["livinglab.fact.id"] == str(submission)
     assert told["process livinglab.assessment"]["messaging.consumer.group.name"] == "scoring.assessment"

@@ -1,5 +1,5 @@
-"""How visits, pledges and follow-ups are recorded and asked for: a module per noun."""
+"""How all of it is recorded, signed, followed and asked for: a module per noun."""
 
-from services.commitment.api import evidence, file, followup, pledge, visit
+from services.commitment.api import commitment, evidence, file, followup, pledge, signing, verification, visit
 
-routers = [noun.router for noun in (visit, pledge, followup, evidence, file)]
+routers = [noun.router for noun in (visit, commitment, signing, verification, pledge, followup, evidence, file)]

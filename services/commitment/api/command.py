@@ -12,6 +12,8 @@ from services.commitment.usecases.command import Command as Change
 
 CREATION = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 REFUSALS = problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 429, 503)
+GIVEN = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+"""Of what needs no If-Match: several do it at once, each for themselves."""
 TAGGED = {"header.If-Match": "$response.header.ETag"}
 
 

@@ -15,7 +15,6 @@ from contracts import events
 from contracts.commitment import (
     CommitmentState,
     CommitmentStatus,
-    Paper,
     Party,
     PartyRole,
     Target,
@@ -59,8 +58,8 @@ class Acted:
 
     state: "Commitment"
     entries: tuple[dict[str, Any], ...] = ()
-    events: tuple[tuple[EventType, str | None], ...] = ()
-    """With the block that was signed, if any."""
+    events: tuple[tuple[EventType, CommitmentState], ...] = ()
+    """Each with what it tells: the state right after its act."""
 
     def then(self, other: "Acted") -> "Acted":
         """One after the other."""
@@ -83,6 +82,8 @@ class Commitment(Frozen):
     draft: Text | None
     """What is being written: of a draft or of an amendment."""
     edition: int
+    in_force: int | None
+    """The edition that holds; a later one may be signed meanwhile."""
     texts: dict[int, Text]
     parties: dict[str, PartyState]
     papers: dict[str, Sheet]
@@ -127,11 +128,10 @@ class Commitment(Frozen):
     @property
     def to_seal(self) -> list[Sheet]:
         """Papers that are signed by all who will sign them."""
-        done = self.status in (CommitmentStatus.IN_FORCE, CommitmentStatus.COMPLETED)
         return [
             sheet
             for sheet in self.papers.values()
-            if sheet.electronic and not sheet.sealed and sheet.turn is None and done and self._complete(sheet)
+            if sheet.electronic and not sheet.sealed and sheet.turn is None and self._complete(sheet)
         ]
 
     def signature(self, block: str) -> Signed | None:
@@ -165,6 +165,7 @@ class Commitment(Frozen):
             dated=text.dated,
             status=self.status,
             edition=self.edition,
+            in_force=self.in_force,
             text_sha256=text.sha256(),
             period_from=text.period_from,
             period_to=text.period_to,
@@ -178,18 +179,7 @@ class Commitment(Frozen):
                 for p in self.parties.values()
             ),
             signatures=tuple(one.told for one in own),
-            papers=tuple(
-                Paper(
-                    paper=sheet.paper,
-                    accession=sheet.accession,
-                    edition=sheet.edition,
-                    sha256=sheet.sha256,
-                    bytes=sheet.bytes,
-                    sealed=sheet.sealed,
-                )
-                for sheet in self.papers.values()
-                if sheet.edition == self.edition
-            ),
+            papers=tuple(sheet.told() for sheet in self.papers.values() if sheet.edition == self.edition),
             signed=signed,
             trail=Trail(entries=self.trail.entries, head=self.trail.hash),
         )
@@ -218,14 +208,17 @@ class Commitment(Frozen):
         )
         revision = self.revision + (event is not None)
         update = {**changed, "trail": head, "changed_at": actor.at, "revision": revision}
-        return Acted(self.model_copy(update=update), (entry,), ((event, signed),) if event else ())
+        after = self.model_copy(update=update)
+        return Acted(after, (entry,), ((event, after.told(signed)),) if event else ())
 
-    def rewritten(self, text: Text, *, reserved: int, opening: Opening, actor: Actor) -> Acted:
-        """Another text, while none is opened. Raises TextFixed."""
+    def rewritten(self, text: Text, *, reserved: int | None, opening: Opening | None, actor: Actor) -> Acted:
+        """Another text, while none is opened; None leaves the rest as it is. Raises TextFixed."""
         if self.draft is None:
             raise TextFixed
         about = {"text_sha256": text.sha256()}
-        return self.act(Act.CHANGED, actor, about=about, draft=text, reserved=reserved, opening=opening)
+        changed: dict[str, Any] = {"reserved": reserved, "opening": opening}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        return self.act(Act.CHANGED, actor, about=about, draft=text, **changed)
 
     def amended(self, *, actor: Actor) -> Acted:
         """A new edition is begun from the present one. Raises NotInThisState."""
@@ -235,16 +228,22 @@ class Commitment(Frozen):
         return self.act(Act.AMENDED, actor, about={"edition": self.edition + 1}, draft=self.text)
 
     def with_party(
-        self, organization: str, region: str | None, role: PartyRole, *, on_paper: bool, joined: bool, actor: Actor
+        self,
+        organization: str,
+        region: str | None,
+        role: PartyRole,
+        *,
+        on_paper: bool,
+        joined: bool,
+        sheet: Sheet | None,
+        actor: Actor,
     ) -> Acted:
-        """Named or joined. Of a draft a place that will be printed; else a reserved one, else a sheet is needed.
+        """Named or joined. Of a draft a place that will be printed; else a reserved one, else the `sheet` made for it.
 
         Raises NotInThisState, PartyTwice, TooManyBlocks.
         """
-        self._check(CommitmentStatus.DRAFT, *OPENED)
-        if self.party_of(organization):
-            raise PartyTwice(field="organization")
-        block, accession = self._next_block()
+        block, accession = self.next_block(organization)
+        assert accession == (sheet is not None), "a sheet is made where no place is left"
         party = PartyState(
             block=block,
             role=role,
@@ -258,7 +257,8 @@ class Commitment(Frozen):
         act = Act.JOINED if joined else Act.PARTY_NAMED
         about = {"block": block, "organization": organization, "role": role.value}
         event = events.COMMITMENT_OPENED if self.edition else None
-        return self.act(act, actor, about=about, event=event, parties={**self.parties, block: party})
+        papers = {**self.papers, sheet.paper: sheet} if sheet else self.papers
+        return self.act(act, actor, about=about, event=event, parties={**self.parties, block: party}, papers=papers)
 
     def with_signatory(self, block: str, signatory: Signatory, *, actor: Actor) -> Acted:
         """Who signs for a party, until it has signed. Raises NotInThisState."""
@@ -284,25 +284,23 @@ class Commitment(Frozen):
         return self.draft
 
     def opened(self, sheet: Sheet, *, actor: Actor) -> Acted:
-        """Its text is set, and may be signed. Raises what `check_ready` does."""
+        """Its text is set, and may be signed by all. Raises what `check_ready` does."""
         text = self.check_ready()
-        status = CommitmentStatus.OPEN if self.status is CommitmentStatus.DRAFT else self.status
+        # Whoever joined an earlier edition by a sheet of their own has a place in this one.
+        parties = {block: party.model_copy(update={"accession": False}) for block, party in self.parties.items()}
         about = {"edition": sheet.edition, "text_sha256": text.sha256(), "document_sha256": sheet.sha256}
         return self.act(
             Act.OPENED,
             actor,
             about=about,
             event=events.COMMITMENT_OPENED,
-            status=status,
+            status=CommitmentStatus.OPEN,
             draft=None,
             edition=sheet.edition,
+            parties=parties,
             texts={**self.texts, sheet.edition: text},
             papers={**self.papers, sheet.paper: sheet},
         )
-
-    def with_sheet(self, sheet: Sheet) -> "Commitment":
-        """A sheet for somebody who joined when no place was left."""
-        return self.model_copy(update={"papers": {**self.papers, sheet.paper: sheet}})
 
     def entered_force(self, *, actor: Actor) -> Acted:
         """Signing is closed. Raises NotInThisState, NotReady."""
@@ -310,7 +308,12 @@ class Commitment(Frozen):
         if not any(one.told.edition == self.edition for one in self.signatures.values()):
             raise NotReady("Nobody has signed it.", "Belum ada yang menandatangani.")
         return self.act(
-            Act.ENTERED_FORCE, actor, event=events.COMMITMENT_ENTERED_FORCE, status=CommitmentStatus.IN_FORCE
+            Act.ENTERED_FORCE,
+            actor,
+            about={"edition": self.edition},
+            event=events.COMMITMENT_ENTERED_FORCE,
+            status=CommitmentStatus.IN_FORCE,
+            in_force=self.edition,
         )
 
     def completed(self, *, actor: Actor) -> Acted:
@@ -333,20 +336,28 @@ class Commitment(Frozen):
     @property
     def signed_by_all(self) -> bool:
         """Nobody is missing, and no reserved place is left for somebody to join by."""
-        return not self._free_blocks() and all(self.signature(block) for block in self.parties)
+        return not self.free_blocks and all(self.signature(block) for block in self.parties)
 
     def _complete(self, sheet: Sheet) -> bool:
-        return not sheet.accession or all(f"{sheet.edition}/{block}" in self.signatures for block in sheet.blocks)
+        if sheet.accession:
+            return all(f"{sheet.edition}/{block}" in self.signatures for block in sheet.blocks)
+        return self.in_force is not None and sheet.edition <= self.in_force
 
-    def _free_blocks(self) -> list[str]:
+    @property
+    def free_blocks(self) -> list[str]:
+        """Printed places that nobody has taken."""
         return [f"r{number:02}" for number in range(1, self.reserved + 1) if f"r{number:02}" not in self.parties]
 
-    def _next_block(self) -> tuple[str, bool]:
+    def next_block(self, organization: str) -> tuple[str, bool]:
+        """Where it would sign, and whether on a sheet of its own. Raises NotInThisState, PartyTwice, TooManyBlocks."""
+        self._check(CommitmentStatus.DRAFT, *OPENED)
+        if self.party_of(organization):
+            raise PartyTwice(field="organization")
         if not self.edition:
             if len(self.parties) + self.reserved >= BLOCKS_MAX:
                 raise TooManyBlocks
             return f"p{1 + sum(block.startswith('p') for block in self.parties):02}", False
-        if self.status is CommitmentStatus.OPEN and (free := self._free_blocks()):
+        if self.status is CommitmentStatus.OPEN and (free := self.free_blocks):
             return free[0], False
         return f"a{1 + sum(block.startswith('a') for block in self.parties):02}", True
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from contracts.commitment import PartyRole, Provider, Signature
+from contracts.commitment import Paper, PartyRole, Provider, Signature
 from contracts.fact import Frozen
 from services.commitment.domain.signatory import Signatory
 
@@ -43,8 +43,17 @@ class Turn(Frozen):
     provider: Provider
     state: TurnState
     base_sha256: str
+    certificate_sha256: str
+    """Whose signature is expected."""
     since: datetime
     until: datetime
+
+
+class Refusal(Frozen):
+    """Why a request came to nothing, as its code."""
+
+    request: str
+    code: str
 
 
 class Sheet(Frozen):
@@ -62,6 +71,12 @@ class Sheet(Frozen):
     """How many electronic signatures it holds."""
     sealed: bool
     turn: Turn | None
+    refusals: tuple["Refusal", ...] = ()
+    """Of late: a repeat of a request that was refused is refused so again, and asks no provider twice."""
+
+    def told(self) -> Paper:
+        """What others may know."""
+        return Paper.model_validate(self.model_dump(include=set(Paper.model_fields)))
 
 
 class Signed(Frozen):
@@ -77,4 +92,6 @@ class Signed(Frozen):
     """Repeats of it find their outcome here, however many signed since."""
     attempt: str | None
     scan: str | None
+    place: str | None
+    """Where it was signed by hand."""
     witnessed_by: str | None

@@ -68,6 +68,14 @@ class AlreadySigned(Problem):
     detail_id = "Tidak ada yang perlu dilakukan lagi: tanda tangan Anda ada di `signatures` komitmen ini."
 
 
+class OtherText(Problem):
+    """What was read is not what is signed."""
+
+    status, code, title = 409, "other_text", "The text is not the one that you read"
+    detail = "Read the present edition, then send its `text_sha256`."
+    detail_id = "Baca edisi yang sekarang, lalu kirim `text_sha256`-nya."
+
+
 class TurnTaken(Problem):
     """Somebody else signs right now."""
 

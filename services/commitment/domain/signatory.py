@@ -23,6 +23,8 @@ class Signatory(Frozen):
     capacity: Capacity
     authority_from: date
     authority_to: date | None
+    certificate_sha256: str | None = None
+    """Of the certificate that they sign with, where it doesn't bear their name as it is written here."""
 
     def check_authority(self, on: date) -> None:
         """Raises NotTheirDay."""

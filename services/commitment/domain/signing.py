@@ -14,7 +14,7 @@ from contracts import events
 from contracts.commitment import CommitmentStatus, Provider, Signature
 from contracts.fact import Frozen
 from services.commitment.domain.commitment import OPENED, Acted, Actor, Commitment
-from services.commitment.domain.paper import PartyState, Sheet, Signed, Turn, TurnState
+from services.commitment.domain.paper import PartyState, Refusal, Sheet, Signed, Turn, TurnState
 from services.commitment.domain.refusals import (
     AlreadySigned,
     NoSignatory,
@@ -23,10 +23,13 @@ from services.commitment.domain.refusals import (
     OutcomeUnknown,
     TurnTaken,
 )
+from services.commitment.domain.signatory import Signatory
 from services.commitment.domain.trail import Act
 
 TURN_S = 90.0
 """A claim that nothing came of is free again. A remote provider takes about a second (domain note); 40 were seen."""
+
+REFUSALS_KEPT = 20
 
 
 class Evidence(Frozen):
@@ -50,8 +53,17 @@ def sheet_of(commitment: Commitment, block: str) -> Sheet:
     raise NotFound
 
 
-def check_may_sign(commitment: Commitment, party: PartyState, at: datetime) -> None:
-    """Raises NotInThisState, AlreadySigned, NoSignatory, NotTheirDay."""
+def outcome_of(commitment: Commitment, block: str, request: str) -> Signed | str | None:
+    """What a request came to already: its signature, the code of its refusal, or None."""
+    signed = commitment.signature(block)
+    if signed and signed.request == request:
+        return signed
+    kept = (one for sheet in commitment.papers.values() for one in sheet.refusals)
+    return next((one.code for one in kept if one.request == request), None)
+
+
+def check_may_sign(commitment: Commitment, party: PartyState, at: datetime) -> Signatory:
+    """Who signs for it. Raises NotInThisState, AlreadySigned, NoSignatory, NotTheirDay."""
     if commitment.status not in OPENED or (commitment.status is CommitmentStatus.IN_FORCE and not party.accession):
         raise NotInThisState(commitment.status)
     if commitment.signature(party.block):
@@ -59,10 +71,18 @@ def check_may_sign(commitment: Commitment, party: PartyState, at: datetime) -> N
     if party.signatory is None:
         raise NoSignatory
     party.signatory.check_authority(day_of(at))
+    return party.signatory
 
 
 def claimed(
-    commitment: Commitment, party: PartyState, *, attempt: str, provider: Provider, request: str, actor: Actor
+    commitment: Commitment,
+    party: PartyState,
+    *,
+    attempt: str,
+    provider: Provider,
+    certificate_sha256: str,
+    request: str,
+    actor: Actor,
 ) -> Commitment:
     """The paper with its turn taken. Raises TurnTaken, OutcomeUnknown, and what `check_may_sign` does."""
     check_may_sign(commitment, party, actor.at)
@@ -77,6 +97,7 @@ def claimed(
         provider=provider,
         state=TurnState.CLAIMED,
         base_sha256=sheet.sha256,
+        certificate_sha256=certificate_sha256,
         since=actor.at,
         until=actor.at + timedelta(seconds=TURN_S),
     )
@@ -105,14 +126,15 @@ def unknown(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> 
 def refused(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> Acted:
     """The provider said no, or was not reached: nothing was signed, and the turn is free."""
     assert sheet.turn
-    if sheet.turn.state is TurnState.CLAIMED:
-        return Acted(_with(commitment, sheet, turn=None))
+    refusals = (*sheet.refusals, Refusal(request=sheet.turn.request, code=why))[-REFUSALS_KEPT:]
+    if sheet.turn.state is TurnState.CLAIMED:  # nothing left the house
+        return Acted(_with(commitment, sheet, turn=None, refusals=refusals))
     about = {"paper": sheet.paper, "block": sheet.turn.block, "attempt": sheet.turn.attempt, "why": why}
     acted = commitment.act(Act.REFUSED, actor, about=about)
-    return Acted(_with(acted.state, sheet, turn=None), acted.entries)
+    return Acted(_with(acted.state, sheet, turn=None, refusals=refusals), acted.entries)
 
 
-def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, for_law: bool, actor: Actor) -> Acted:
+def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, actor: Actor) -> Acted:
     """The signature is in the paper; the commitment enters into force when nobody is missing."""
     turn = sheet.turn
     assert turn
@@ -127,7 +149,7 @@ def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, for_law: bo
         office=party.signatory.office,
         capacity=party.signatory.capacity,
         provider=turn.provider,
-        for_law=for_law,
+        for_law=turn.provider is not Provider.LOCAL,
         signed_on=day_of(found.at),
         edition=sheet.edition,
         paper=sheet.paper,
@@ -142,6 +164,7 @@ def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, for_law: bo
         request=turn.request,
         attempt=turn.attempt,
         scan=None,
+        place=None,
         witnessed_by=None,
     )
     about = {
@@ -169,6 +192,7 @@ def signed_by_hand(
     signed_on: datetime,
     scan: str,
     scan_sha256: str,
+    place: str,
     witnessed_by: str,
     request: str,
     actor: Actor,
@@ -201,6 +225,7 @@ def signed_by_hand(
         request=request,
         attempt=None,
         scan=scan,
+        place=place,
         witnessed_by=witnessed_by,
     )
     about = {"edition": sheet.edition, "paper": sheet.paper, "block": party.block, "scan_sha256": scan_sha256}
@@ -243,6 +268,6 @@ def _with_signature(
     return acted
 
 
-def _with(commitment: Commitment, sheet: Sheet, *, turn: Turn | None) -> Commitment:
-    papers = {**commitment.papers, sheet.paper: sheet.model_copy(update={"turn": turn})}
+def _with(commitment: Commitment, sheet: Sheet, **changed: object) -> Commitment:
+    papers = {**commitment.papers, sheet.paper: sheet.model_copy(update=changed)}
     return commitment.model_copy(update={"papers": papers})

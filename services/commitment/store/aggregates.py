@@ -13,7 +13,7 @@ from chassis.outbox import Change, Done, Note, Outbox, Request
 from chassis.problem import NotFound
 from chassis.records import OutgoingFact
 from chassis.service import Parts
-from chassis.store import Document, claim_due, ensure_indexes
+from chassis.store import Document, aggregate, claim_due, ensure_indexes
 from contracts.fact import Frozen
 
 T = TypeVar("T", bound=Frozen)
@@ -45,6 +45,8 @@ class Kept(Generic[T]):
     id: str
     version: int
     state: T
+    at: datetime | None = None
+    """When it was read for a change, by the database's clock."""
 
     @property
     def tag(self) -> str:
@@ -95,7 +97,17 @@ class Aggregates(Generic[T]):
 
     async def get(self, where: Document) -> Kept[T]:
         """Raises NotFound."""
-        return self.read(await self._find(where, NOT_READ))
+        found = await self.collection.find_one(where, NOT_READ)
+        if found is None:
+            raise NotFound
+        return self.read(found)
+
+    async def part(self, where: Document, projection: Document) -> Document:
+        """Of a document, what a projection names. Raises NotFound."""
+        found = await self.collection.find_one(where, projection)
+        if found is None:
+            raise NotFound
+        return found
 
     async def page(self, where: Document, *, after: str | None, limit: int) -> list[Kept[T]]:
         """By id, those after `after`."""
@@ -110,13 +122,14 @@ class Aggregates(Generic[T]):
 
     def read(self, document: Document) -> Kept[T]:
         """The model that a document holds."""
-        return Kept(document["_id"], document["version"], self._of.model_validate(document["state"]))
+        state = self._of.model_validate(document["state"])
+        return Kept(document["_id"], document["version"], state, document.get("read_at"))
 
-    async def _find(self, where: Document, projection: Document | None = None) -> Document:
-        found = await self.collection.find_one(where, projection)
-        if found is None:
+    async def _find(self, where: Document) -> Document:
+        found = await aggregate(self.collection, [{"$match": where}, {"$limit": 1}, {"$set": {"read_at": "$$NOW"}}])
+        if not found:
             raise NotFound
-        return found
+        return found[0]
 
     def _change(self, decided: Decided[T]) -> Change:
         state = decided.state.model_dump(mode="json")

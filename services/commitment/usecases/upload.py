@@ -9,6 +9,7 @@ from chassis.problem import Forbidden
 from chassis.viewer import Viewer
 from services.commitment.domain.rights import belongs_to
 from services.commitment.domain.upload import OtherContent, UnknownFile, check_kind
+from services.commitment.store.revisions import Revisions
 from services.commitment.store.uploads import Uploads
 
 SWEEP_EVERY_S = 3_600.0
@@ -50,4 +51,11 @@ async def sweep(uploads: Uploads) -> None:
     """For ever: remove what nothing points to."""
     while True:
         if not await uploads.sweep():
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+
+async def sweep_revisions(revisions: Revisions) -> None:
+    """For ever: the same, of papers."""
+    while True:
+        if not await revisions.sweep():
             await asyncio.sleep(SWEEP_EVERY_S)

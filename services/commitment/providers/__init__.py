@@ -1,0 +1,1 @@
+"""Who makes electronic signatures: `port.py` says what is asked of each."""
