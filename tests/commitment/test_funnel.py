@@ -1,7 +1,7 @@
-"""The answer: reckoned by hand, from what was published of West Java, and by rules that hold for any records."""
+"""The answer: reckoned by hand, and by rules that hold for any records."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -11,36 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.regions import Directory, Kind
-from lab import published
-from services.commitment.domain.compared import Change
-from services.commitment.domain.funnel import Beside, Funnel, Share, Split, Stage, funnel
+from contracts.regions import Kind
+from services.commitment.domain.funnel import Beside, Share, Split, Stage
 from services.commitment.domain.path import Done, Invitation, Path, Pledged, Records, Scope, Signature, Target, Visit
 from services.commitment.domain.progress import Apart, Progress, Scored
 from services.commitment.domain.wording import words
-
-HOST = "32.11"
-CAME, SIGNED, ACTED = date(2022, 11, 21), date(2023, 7, 12), date(2024, 2, 1)
-DECREED = date(2024, 1, 11)
-
-
-def same(code: str) -> str:
-    """Nobody was renumbered."""
-    return code
-
-
-def ask(
-    records: Records,
-    scope: Scope | None = None,
-    *,
-    among: Mapping[str, Kind] | None = None,
-    successor: Callable[[str], str] = same,
-) -> Funnel:
-    return funnel(records, scope or Scope(), among=among or {}, successor=successor)
-
-
-def scored(region: str, period: int, index: str, *, instrument: str = "spbe-2020", official: bool = True) -> Scored:
-    return Scored(region, period, instrument, Fraction(index), "Baik", DECREED, official)
+from tests.commitment.records import ACTED, CAME, HOST, SIGNED, ask, of_one, scored
 
 
 def path_of(records: Records, organization: str) -> Path:
@@ -51,17 +27,6 @@ def progress_of(records: Records, organization: str) -> Progress:
     progress = path_of(records, organization).progress
     assert progress is not None
     return progress
-
-
-def of_one(region: str, *results: Scored, **more: Any) -> Records:
-    """A region that came, signed and acted, with these results."""
-    return Records(
-        visits=[Visit(region, HOST, CAME)],
-        signatures=[Signature("c", region, SIGNED)],
-        done=[Done(region, "c", ACTED)],
-        scored=results,
-        **more,
-    )
 
 
 @pytest.fixture
@@ -270,106 +235,6 @@ def test_a_renumbered_region_counts_once_with_all_that_it_did_before() -> None:
     (path,) = answer.paths
     assert (path.organization, path.host, path.improved) == ("92.01", "92.02", True)
     assert answer.step(Stage.IMPROVED) == replace(answer.steps[4], organizations=("92.01",), of=1, before=1)
-
-
-# Beside those who did not join
-
-
-@pytest.fixture(scope="module")
-def west_java() -> tuple[Records, Mapping[str, Kind]]:
-    """What was published of 2023 and 2024, and the nine that signed on 12 July 2023."""
-    directory = Directory.load()
-    years = {2023: published.RESULTS_2023, 2024: published.RESULTS_2024_WEST_JAVA}
-    results = [scored(row.code, year, row.index) for year, file in years.items() for row in published.read(file)]
-    signed = [Signature("jabar", code, SIGNED) for code in directory.group("jabar-2023")]
-    among = {code: kind for kind, codes in directory.governments("32").items() for code in codes}
-    return Records(signatures=signed, scored=results), among
-
-
-def test_in_west_java_all_rose_whether_they_had_joined_or_not(
-    west_java: tuple[Records, Mapping[str, Kind]],
-) -> None:
-    records, among = west_java
-    answer = ask(records, Scope(commitment="jabar"), among=among)
-    found = answer.comparison
-    assert (found.joined.count, found.joined.improved, found.joined.total) == (9, 9, Fraction("4.12"))
-    assert (found.others.count, found.others.improved, found.others.total) == (19, 19, Fraction("10.42"))
-    assert [(cell.like.kind.value, cell.joined.count, cell.others.count) for cell in found.cells] == [
-        ("regency", 6, 12),
-        ("city", 2, 7),
-        ("province", 1, 0),
-    ]
-    assert words(answer, "id")[-4:] == [
-        "Penanda tangan: 9 dari 9 (100,0%) naik, rata-rata +0,46.",
-        "Yang tidak menandatangani: 19 dari 19 (100,0%) naik, rata-rata +0,55.",
-        "Disamakan jenis daerah, instrumen, dan tahunnya (8 penanda tangan): +0,44 berbanding +0,55.",
-        "Kedua kelompok sama-sama naik; selisihnya bukan bukti sebab.",
-    ]
-    assert words(answer, "en")[-1] == "Both groups rose; the difference is no proof of a cause."
-
-
-def compared(joined: str, other: str) -> Funnel:
-    """A regency that signed and one that came but did not, both at 3 before."""
-    records = of_one("32.05", *(scored(code, 2023, "3") for code in ("32.05", "32.08", "32.71", "32.09")))
-    after = [("32.05", joined), ("32.08", other), ("32.71", "5"), ("32.09", "5")]
-    more = Records(
-        visits=[*records.visits, Visit("32.08", HOST, CAME)],
-        signatures=[*records.signatures, Signature("another", "32.09", SIGNED)],
-        done=records.done,
-        scored=[*records.scored, *(scored(code, 2024, index) for code, index in after)],
-    )
-    among = {code: Kind.CITY if code == "32.71" else Kind.REGENCY for code in ("32.05", "32.08", "32.71", "32.09")}
-    return ask(more, Scope(commitment="c"), among=among)
-
-
-def test_like_is_compared_with_like_and_who_signed_anything_is_no_other() -> None:
-    found = compared("3.5", "3.1").comparison
-    assert found.joined == Change(1, 1, Fraction("0.5"))
-    assert found.others == found.visited == Change(1, 1, Fraction("0.1"))
-
-
-@pytest.mark.parametrize(
-    ("joined", "other", "id_", "en"),
-    [
-        ("3.1", "3.2", "Kedua kelompok sama-sama naik", "Both groups rose"),
-        ("3.1", "3", "Hanya penanda tangan yang naik", "Only the signatories rose"),
-        ("2.9", "3.1", "Yang tidak menandatangani naik, penanda tangan tidak", "Those who did not sign rose"),
-        ("3", "2.9", "Kedua kelompok sama-sama tidak naik", "Neither group rose"),
-    ],
-)
-def test_no_comparison_is_told_as_a_cause(joined: str, other: str, id_: str, en: str) -> None:
-    answer = compared(joined, other)
-    indonesian, english = words(answer, "id")[-1], words(answer, "en")[-1]
-    assert indonesian.startswith(id_)
-    assert "bukan bukti sebab" in indonesian
-    assert english.startswith(en)
-    assert "no proof of a cause" in english
-
-
-def test_a_fall_is_said_with_its_sign() -> None:
-    assert "Penanda tangan: 0 dari 1 naik, rata-rata -0,50." in words(compared("2.5", "3.1"), "id")
-
-
-def test_without_anybody_like_them_nothing_is_compared() -> None:
-    records = of_one("32.05", scored("32.05", 2023, "3"), scored("32.05", 2024, "4"))
-    answer = ask(records, among={"32.05": Kind.REGENCY})
-    assert answer.comparison.standardised is None
-    assert words(answer, "id")[-1] == (
-        "Tidak ada daerah sebanding di luar para penanda tangan, jadi tidak ada pembanding."
-    )
-
-
-def test_a_region_like_several_of_the_joined_counts_once() -> None:
-    signed = [Signature("c", "32.05", date(2022, 7, 12)), Signature("c", "32.08", SIGNED)]
-    results = [
-        scored(code, year, f"{year - 2020}") for code in ("32.05", "32.08", "32.09") for year in range(2022, 2025)
-    ]
-    among: dict[str, Kind] = dict.fromkeys(("32.05", "32.08", "32.09"), Kind.REGENCY)
-    found = ask(Records(signatures=signed, scored=results), among=among).comparison
-    assert [cell.others.count for cell in found.cells] == [1, 1]
-    assert found.others.count == 1
-    assert found.standardised is not None
-    assert (found.standardised.joined, found.standardised.others) == (Fraction(3, 2), Fraction(3, 2))
 
 
 # Rules that hold for any records

@@ -86,46 +86,38 @@ def verify(
     checkpoints: all, by number. trails: the entries of each commitment; that they follow from each other is the trail's
     own matter. keys: the present public key and earlier ones. kept: checkpoints that somebody kept elsewhere.
     """
-    found: list[Finding] = []
     filed = {commitment: {(e.get("seq"), e.get("hash")) for e in entries} for commitment, entries in trails.items()}
+    found: list[Finding] = []
     heads: dict[str, Head] = {}
     number, previous = 0, BEFORE_THE_FIRST
     for one in checkpoints:
-        about = f"checkpoint {one.number}"
-        if one.number != number + 1:
-            found.append(_finding("checkpoint_out_of_order", about, f"checkpoint {number + 1} was expected here"))
-        if one.previous != previous:
-            found.append(_finding("checkpoint_chain_broken", about, "it does not follow from the one before it"))
-        if not _is_signed(one, keys):
-            found.append(_finding("checkpoint_forged", about, "its signature is of none of the keys"))
+        wrong = [
+            (one.number != number + 1, "checkpoint_out_of_order", f"checkpoint {number + 1} was expected here"),
+            (one.previous != previous, "checkpoint_chain_broken", "it does not follow from the one before it"),
+            (not _is_signed(one, keys), "checkpoint_forged", "its signature is of none of the keys"),
+        ]
         for commitment, head in heads_of([one]).items():
-            found += _held(commitment, head, heads.get(commitment), filed, about)
+            had = heads[commitment].entries if commitment in heads else 0
+            lacks = (head.entries, head.hash) not in filed.get(commitment, ())
+            wrong += [
+                (head.entries <= had, "head_set_back", f"{commitment} had {had} entries before"),
+                (lacks, "trail_rewritten", f"{commitment} does not hold entry {head.entries} as it was then"),
+            ]
             heads[commitment] = head
-        if one.root != _root(heads):
-            found.append(_finding("root_differs", about, "its heads and those before do not add up to its root"))
+        wrong.append((one.root != _root(heads), "root_differs", "its heads and those before do not give its root"))
+        found += [
+            Finding(code=code, about=f"checkpoint {one.number}", said=said) for is_so, code, said in wrong if is_so
+        ]
         number, previous = one.number, one.hash
     by_number = {one.number: one.hash for one in checkpoints}
     for one in kept:
         about = f"kept checkpoint {one.number}"
         if not _is_signed(one, keys):
-            found.append(_finding("kept_forged", about, "its signature is of none of the keys: it proves nothing"))
+            said = "its signature is of none of the keys, so it proves nothing"
+            found.append(Finding(code="kept_forged", about=about, said=said))
         elif by_number.get(one.number) != one.hash:
-            found.append(_finding("kept_differs", about, "another one, or none, is filed under its number"))
+            found.append(Finding(code="kept_differs", about=about, said="another one, or none, has its number here"))
     return found
-
-
-def _held(
-    commitment: str,
-    head: Head,
-    before: Head | None,
-    filed: Mapping[str, set[tuple[Any, Any]]],
-    about: str,
-) -> list[Finding]:
-    if before and head.entries <= before.entries:
-        return [_finding("head_set_back", about, f"{commitment} had {before.entries} entries before")]
-    if (head.entries, head.hash) not in filed.get(commitment, ()):
-        return [_finding("trail_rewritten", about, f"{commitment} does not hold entry {head.entries} as it was then")]
-    return []
 
 
 def _is_signed(one: Checkpoint, keys: Iterable[Ed25519PublicKey]) -> bool:
@@ -144,7 +136,3 @@ def _rows(heads: Mapping[str, Head]) -> tuple[tuple[str, int, str], ...]:
 
 def _root(heads: Mapping[str, Head]) -> str:
     return sha256(DOMAIN + orjson.dumps(_rows(heads))).hexdigest()
-
-
-def _finding(code: str, about: str, said: str) -> Finding:
-    return Finding(code=code, about=about, said=said)
