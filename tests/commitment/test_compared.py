@@ -99,14 +99,21 @@ def test_without_anybody_like_them_nothing_is_compared() -> None:
     )
 
 
-def test_a_region_like_several_of_the_joined_counts_once() -> None:
-    signed = [Signature("c", "32.05", date(2022, 7, 12)), Signature("c", "32.08", SIGNED)]
-    results = [
-        scored(code, year, f"{year - 2020}") for code in ("32.05", "32.08", "32.09") for year in range(2022, 2025)
-    ]
-    among: dict[str, Kind] = dict.fromkeys(("32.05", "32.08", "32.09"), Kind.REGENCY)
+def test_a_region_like_several_of_the_joined_counts_once_where_most_of_them_are() -> None:
+    codes = ("32.04", "32.05", "32.08", "32.09")
+    signed = [Signature("c", code, SIGNED) for code in codes[:2]] + [Signature("c", "32.08", date(2022, 7, 12))]
+    results = [scored(code, year, f"{year - 2020}") for code in codes for year in range(2022, 2025)]
+    among: dict[str, Kind] = dict.fromkeys(codes, Kind.REGENCY)
     found = ask(Records(signatures=signed, scored=results), among=among).comparison
-    assert [cell.others.count for cell in found.cells] == [1, 1]
-    assert found.others.count == 1
+    assert [(cell.like.base, cell.joined.count, cell.others.count) for cell in found.cells] == [
+        (2023, 2, 1),
+        (2022, 1, 1),
+    ]
+    assert found.others == Change(1, 1, Fraction(1))
     assert found.standardised is not None
-    assert (found.standardised.joined, found.standardised.others) == (Fraction(3, 2), Fraction(3, 2))
+    assert (found.standardised.joined, found.standardised.others) == (Fraction(4, 3), Fraction(4, 3))
+
+
+def test_who_only_came_has_not_joined() -> None:
+    records = Records(visits=[Visit("32.05", HOST, CAME)], scored=[scored("32.05", year, "3") for year in (2022, 2024)])
+    assert ask(records, among={"32.05": Kind.REGENCY}).comparison.joined.count == 0

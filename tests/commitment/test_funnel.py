@@ -164,14 +164,40 @@ def test_a_rise_is_exact() -> None:
     assert path.improved
 
 
-def test_acting_counts_from_the_visit_or_the_signature_whichever_was_first() -> None:
+def test_of_two_instruments_the_one_that_measured_last() -> None:
+    results = [scored("32.05", period, "3") for period in (2023, 2024)]
+    results += [scored("32.05", period, "1", instrument="pemdi-2026") for period in (2023, 2026)]
+    for order in (results, results[::-1]):
+        assert progress_of(of_one("32.05", *order), "32.05").later.period == 2026
+
+
+def test_who_signed_first_and_came_later_is_measured_from_the_signature() -> None:
     records = Records(
-        visits=[Visit("32.05", HOST, CAME), Visit("32.08", HOST, CAME)],
-        signatures=[Signature("c", "32.05", date(2021, 1, 1))],
-        done=[Done(code, None, day) for code in ("32.05", "32.08") for day in (date(2022, 1, 1), ACTED)],
+        visits=[Visit("32.05", HOST, date(2025, 1, 1))],
+        signatures=[Signature("c", "32.05", SIGNED)],
+        scored=[scored("32.05", period, "3") for period in (2023, 2024, 2025, 2026)],
     )
-    assert path_of(records, "32.05").acted == date(2022, 1, 1)
-    assert path_of(records, "32.08").acted == ACTED
+    assert progress_of(records, "32.05").base.period == 2023
+
+
+@pytest.mark.parametrize(
+    ("came", "signed", "done", "acted"),
+    [
+        (CAME, None, [date(2022, 11, 20)], None),
+        (CAME, None, [date(2022, 11, 20), ACTED, CAME], CAME),
+        (CAME, SIGNED, [date(2023, 7, 11)], date(2023, 7, 11)),
+        (ACTED, SIGNED, [date(2023, 7, 11), SIGNED], SIGNED),
+    ],
+)
+def test_acting_counts_from_the_visit_or_the_signature_whichever_was_first(
+    came: date, signed: date | None, done: Sequence[date], acted: date | None
+) -> None:
+    records = Records(
+        visits=[Visit("32.05", HOST, came)],
+        signatures=[Signature("c", "32.05", signed)] if signed else [],
+        done=[Done("32.05", None, day) for day in done],
+    )
+    assert path_of(records, "32.05").acted == acted
 
 
 @pytest.mark.parametrize(
@@ -209,6 +235,19 @@ def test_the_host_s_index_is_the_one_it_had_when_they_came(host: Sequence[Scored
     records = of_one("32.05", scored("32.05", 2023, "3"), scored("32.05", 2024, "3.5"), *host)
     assert path_of(records, "32.05").reached_host is reached
     assert ask(records).no_host_score == (("32.05",) if reached is None else ())
+
+
+def test_the_host_s_index_is_asked_of_visitors_alone_and_of_all_of_them() -> None:
+    results = [scored(code, year, "3") for code in ("32.04", "32.05", "32.08", HOST) for year in (2022, 2024)]
+    records = Records(
+        visits=[Visit("32.05", HOST, CAME), Visit("32.08", HOST, CAME)],
+        signatures=[Signature("c", "32.04", CAME), Signature("c", "32.05", CAME)],
+        done=[Done("32.04", "c", ACTED), Done("32.05", "c", ACTED)],
+        scored=results,
+    )
+    answer = ask(records, Scope(commitment="c"))
+    assert (answer.reached_host, answer.no_host_score) == (Share(1, 1), ())
+    assert ask(records).visitors_reached_host == Share(2, 2)
 
 
 def test_a_host_is_not_among_its_own_visitors_and_days_and_hosts_bound_the_visits() -> None:

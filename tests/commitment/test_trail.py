@@ -327,6 +327,16 @@ def test_checkpoints_cut_off_are_found_by_one_that_somebody_kept(filed: Filed) -
     assert codes(found_in(filed, kept=[kept])) == {"kept_differs"}
 
 
+def test_a_checkpoint_made_after_a_trail_was_removed_or_set_back_hides_nothing(filed: Filed) -> None:
+    made, trails = filed
+    del trails["still"]
+    made.append(taken(made, {COMMITMENT: heads_of(made)[COMMITMENT]}))
+    assert codes(found_in(filed)) == {"trail_rewritten"}
+    head, trails[COMMITMENT] = rehashed(trails[COMMITMENT][:4])
+    made.append(taken(made, {COMMITMENT: head}))
+    assert codes(found_in(filed)) == {"trail_rewritten", "head_set_back"}
+
+
 def test_all_of_it_made_anew_with_the_right_key_is_found_by_one_that_somebody_kept(filed: Filed) -> None:
     kept = filed[0][0]
     head, entries = rehashed(filed[1][COMMITMENT][1:])

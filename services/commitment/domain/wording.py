@@ -126,7 +126,7 @@ class _Speaker:
         said.append(self._say("others", change=self._change(comparison.others)))
         if comparison.visited.count:
             said.append(self._say("visited", change=self._change(comparison.visited)))
-        joined, others = self._signed(like.joined), self._signed(like.others)
+        joined, others = self._with_sign(like.joined), self._with_sign(like.others)
         said.append(self._say("like", count=like.count, joined=joined, others=others))
         return [*said, self._say((like.joined > 0, like.others > 0))]
 
@@ -140,9 +140,9 @@ class _Speaker:
 
     def _change(self, change: Change) -> str:
         share = self._share(Share(change.improved, change.count))
-        return self._say("change", share=share, mean=self._signed(change.total / change.count))
+        return self._say("change", share=share, mean=self._with_sign(change.total / change.count))
 
-    def _signed(self, exact: Fraction) -> str:
+    def _with_sign(self, exact: Fraction) -> str:
         shown = self._rounded(abs(exact), 2)
         return f"{'-' if exact < 0 else '+'}{shown}"
 
