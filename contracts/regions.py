@@ -128,6 +128,14 @@ class Directory:
                 region = self.find(above)
         return frozenset(reached)
 
+    def successor(self, code: str) -> str:
+        """The code that a renumbered region has now; of a region that was split, and of all others, their own."""
+        seen = {code}
+        while len(later := self._successors.get(code, ())) == 1 and later[0] not in seen:
+            code = later[0]
+            seen.add(code)
+        return code
+
     def groups_of(self, code: str) -> frozenset[str]:
         """The names of the groups that it is a member of."""
         return frozenset(name for name, members in _groups().items() if code in members)

@@ -16,16 +16,19 @@ from services.commitment.domain.upload import FILE_MAX_BYTES
 from services.commitment.pool import Pool
 from services.commitment.settings import CommitmentSettings
 from services.commitment.signers import Signers
+from services.commitment.store.checkpoints import Checkpoints
 from services.commitment.store.commitments import Commitments
 from services.commitment.store.followups import FollowUps
 from services.commitment.store.pledges import Pledges
 from services.commitment.store.presence import Presence
+from services.commitment.store.records import Answerable
 from services.commitment.store.revisions import Revisions
 from services.commitment.store.scores import Scores
 from services.commitment.store.uploads import Uploads
 from services.commitment.store.visits import Visits
 from services.commitment.turns import Turns
-from services.commitment.usecases import due, followup, pledge, upload, visit
+from services.commitment.usecases import audit, due, followup, pledge, upload, visit
+from services.commitment.usecases.answer import Answers
 from services.commitment.usecases.sign import Desk
 from services.commitment.usecases.verify import Verdicts
 
@@ -40,21 +43,39 @@ def create_app(settings: CommitmentSettings | None = None) -> FastAPI:
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
         stores=[
-            *(Commitments, FollowUps, Pledges, Presence, Revisions, Scores, Uploads, Visits),
-            *(lambda _: Signers(settings, pool), lambda _: pool, lambda _: Turns(), lambda _: Verdicts()),
+            *(Answerable, Checkpoints, Commitments, FollowUps, Pledges, Presence, Revisions, Scores, Uploads, Visits),
+            *(
+                lambda _: Signers(settings, pool),
+                lambda _: pool,
+                lambda _: Turns(),
+                lambda _: Verdicts(),
+                lambda _: Answers(),
+            ),
         ],
         reactions=consumers.reactions,
+        at_start=[check_settings],
         beside=[
             carry_imports,
             call_due_commitments,
             call_due_pledges,
             call_due_followups,
+            keep_checkpoints,
             sweep_uploads,
             sweep_revisions,
         ],
         tables={IMPORTS: CSV_MAX_BYTES},
         files={FILES: FILE_MAX_BYTES, VERIFICATIONS: PDF_MAX_BYTES},
     )
+
+
+async def check_settings(resources: Resources) -> None:
+    """With a key that is none no process starts. Raises ValueError that says what to do."""
+    audit.signing_key(resources[Settings])
+
+
+async def keep_checkpoints(resources: Resources) -> None:
+    """What was done is put under a signature, from time to time."""
+    await audit.keep_checkpoints(resources[Checkpoints], resources[Settings])
 
 
 async def carry_imports(resources: Resources) -> None:

@@ -11,7 +11,7 @@ from chassis.problems import problems
 from contracts.commitment import Id
 from services.commitment.api.command import REFUSALS, Command, tell
 from services.commitment.api.followup import FollowUpOut, Text, shown
-from services.commitment.api.parameters import FollowUpStore, IdIn, In, UploadStore
+from services.commitment.api.parameters import CommitmentStore, FollowUpStore, IdIn, In, UploadStore
 from services.commitment.domain.followup import Judgement
 from services.commitment.usecases import followup as usecases
 
@@ -73,11 +73,18 @@ async def judge_evidence(
     asked: JudgementIn,
     command: Command,
     followups: FollowUpStore,
+    commitments: CommitmentStore,
     response: Response,
 ) -> FollowUpOut:
-    """Kemendagri, or the region's province, accepts it or returns it with a note."""
+    """Kemendagri, the region's province, or who watches over the commitment accepts it or returns it with a note."""
     done = await usecases.judge_evidence(
-        followup_id, evidence_id, asked.judgement, note=asked.note, command=command, followups=followups
+        followup_id,
+        evidence_id,
+        asked.judgement,
+        note=asked.note,
+        command=command,
+        followups=followups,
+        commitments=commitments,
     )
     return shown(followups.read(tell(done, response), viewer=command.viewer))
 

@@ -26,6 +26,7 @@ from contracts.commitment import (
 from services.commitment.api.command import CREATION, REFUSALS, TAGGED, Command, Creation, tell
 from services.commitment.api.parameters import (
     CommitmentIn,
+    CommitmentStore,
     Cursor,
     FollowUpStore,
     IdIn,
@@ -215,13 +216,20 @@ async def record_followup(
     viewer: CurrentViewer,
     request: Creation,
     followups: FollowUpStore,
+    commitments: CommitmentStore,
     scores: ScoreStore,
     directory: Regions,
     response: Response,
 ) -> FollowUpOut:
     """A region says what it will do, and by when."""
     done = await usecases.record(
-        asked.asked(), viewer=viewer, request=request, followups=followups, scores=scores, directory=directory
+        asked.asked(),
+        viewer=viewer,
+        request=request,
+        followups=followups,
+        commitments=commitments,
+        scores=scores,
+        directory=directory,
     )
     made = followups.read(tell(done, response), viewer=viewer)
     response.headers["Location"] = f"/commitment/v1/followups/{made.id}"

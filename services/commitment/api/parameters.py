@@ -12,18 +12,23 @@ from contracts.commitment import Id
 from contracts.organizations import OrganizationId
 from contracts.regions import Directory
 from services.commitment.pool import Pool
+from services.commitment.settings import CommitmentSettings
 from services.commitment.signers import Signers
+from services.commitment.store.checkpoints import Checkpoints
 from services.commitment.store.commitments import Commitments
 from services.commitment.store.followups import FollowUps
 from services.commitment.store.pledges import Pledges
 from services.commitment.store.presence import Presence
+from services.commitment.store.records import Answerable
 from services.commitment.store.revisions import Revisions
 from services.commitment.store.scores import Scores
 from services.commitment.store.uploads import Uploads
 from services.commitment.store.visits import Visits
 from services.commitment.turns import Turns
+from services.commitment.usecases.answer import Answers, Sources
 from services.commitment.usecases.draft import Press
 from services.commitment.usecases.sign import Desk
+from services.commitment.usecases.timeline import Nouns
 from services.commitment.usecases.verify import Verdicts, Verification
 
 Regions = Annotated[Directory, provided(Directory)]
@@ -33,9 +38,29 @@ ScoreStore = Annotated[Scores, provided(Scores)]
 UploadStore = Annotated[Uploads, provided(Uploads)]
 VisitStore = Annotated[Visits, provided(Visits)]
 CommitmentStore = Annotated[Commitments, provided(Commitments)]
+CheckpointStore = Annotated[Checkpoints, provided(Checkpoints)]
+Own = Annotated[CommitmentSettings, provided(Settings)]
 PresenceStore = Annotated[Presence, provided(Presence)]
 RevisionStore = Annotated[Revisions, provided(Revisions)]
 PoolOf = Annotated[Pool, provided(Pool)]
+
+
+async def _sources(request: Request, commitments: CommitmentStore, directory: Regions) -> Sources:
+    resources = request.app.state.resources
+    return Sources(resources[Answerable], resources[Answers], commitments, directory)
+
+
+AnswerSources = Annotated[Sources, Depends(_sources)]
+"""To answer."""
+
+
+async def _nouns(request: Request, commitments: CommitmentStore, directory: Regions) -> Nouns:
+    resources = request.app.state.resources
+    return Nouns(resources[Visits], commitments, resources[Pledges], resources[FollowUps], resources[Scores], directory)
+
+
+TimelineNouns = Annotated[Nouns, Depends(_nouns)]
+"""All that a region's way is made of."""
 
 
 async def _press(request: Request, pool: PoolOf, revisions: RevisionStore, directory: Regions) -> Press:

@@ -17,6 +17,7 @@ from contracts.scoring import Figure
 from services.commitment.api.command import CREATION, REFUSALS, TAGGED, Command, Creation, tell
 from services.commitment.api.parameters import (
     CommitmentIn,
+    CommitmentStore,
     Cursor,
     IdIn,
     In,
@@ -97,13 +98,20 @@ async def make_pledge(
     viewer: CurrentViewer,
     request: Creation,
     pledges: PledgeStore,
+    commitments: CommitmentStore,
     scores: ScoreStore,
     directory: Regions,
     response: Response,
 ) -> PledgeOut:
     """Head or regional secretary pledge for their region."""
     done = await usecases.make(
-        asked.asked(), viewer=viewer, request=request, pledges=pledges, scores=scores, directory=directory
+        asked.asked(),
+        viewer=viewer,
+        request=request,
+        pledges=pledges,
+        commitments=commitments,
+        scores=scores,
+        directory=directory,
     )
     made = pledges.read(tell(done, response), viewer=viewer)
     response.headers["Location"] = f"/commitment/v1/pledges/{made.id}"

@@ -144,7 +144,8 @@ class _Speaker:
 
     def _with_sign(self, exact: Fraction) -> str:
         shown = self._rounded(abs(exact), 2)
-        return f"{'-' if exact < 0 else '+'}{shown}"
+        nothing = shown == self._rounded(Fraction(), 2)
+        return f"{'-' if exact < 0 and not nothing else '+'}{shown}"
 
     def _rounded(self, exact: Fraction, places: int) -> str:
         """Half up."""

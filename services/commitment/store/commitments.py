@@ -14,6 +14,7 @@ from chassis.viewer import Viewer
 from contracts.commitment import CommitmentStatus
 from contracts.fact import Visibility
 from services.commitment.domain.commitment import Acted, Commitment
+from services.commitment.domain.paper import Signed
 from services.commitment.domain.rights import belongs_to
 from services.commitment.store.aggregates import Aggregates, Decided, Kept
 
@@ -140,10 +141,20 @@ def _seen_by(viewer: Viewer) -> Document:
     return {"$or": clauses}
 
 
+def _signed(commitment: Commitment, one: Signed) -> Document:
+    sheet = commitment.papers[one.told.paper]
+    on = one.told.signed_on if sheet.accession else commitment.texts[sheet.edition].dated
+    return {"organization": one.told.organization, "on": on.isoformat()}
+
+
 def _beside(commitment: Commitment) -> Document:
     return {
         PUBLIC_FLAG: commitment.public,
         "organizations": sorted(commitment.organizations),
         "status": commitment.status.value,
+        # Of what was signed in 2023 and entered later, 2023 counts: the paper's day, not the time stamp's.
+        "joined": [party.organization for party in commitment.parties.values()],
+        "signed": [_signed(commitment, one) for one in commitment.signatures.values()],
+        "target": commitment.target and commitment.target.model_dump(mode="json"),
         "files": [signed.scan for signed in commitment.signatures.values() if signed.scan],
     }

@@ -20,11 +20,13 @@ from services.commitment.domain.followup import Evidence, FollowUp, Judgement
 from services.commitment.domain.rights import WORKS, supervises
 from services.commitment.domain.visit import InTheFuture
 from services.commitment.store.aggregates import AsItWas, Decided
+from services.commitment.store.commitments import Commitments
 from services.commitment.store.followups import FollowUps, noted
 from services.commitment.store.scores import Scores
 from services.commitment.store.uploads import Uploads
 from services.commitment.usecases import upload
 from services.commitment.usecases.command import Command
+from services.commitment.usecases.under import check_party, watches
 
 IDLE_S = 0.25
 _FOLLOWUPS = UUID("9a7c6b1b-3f0b-5ef9-a8f7-2d2f6b3b5a44")
@@ -64,14 +66,24 @@ class Asked:
 
 
 async def record(
-    asked: Asked, *, viewer: Viewer, request: Request, followups: FollowUps, scores: Scores, directory: Directory
+    asked: Asked,
+    *,
+    viewer: Viewer,
+    request: Request,
+    followups: FollowUps,
+    commitments: Commitments,
+    scores: Scores,
+    directory: Directory,
 ) -> Done:
-    """Raises UnknownRegion, Forbidden, UnknownInstrument, UnknownIndicator, OwnProgramme, KeyReused."""
+    """Raises UnknownRegion, Forbidden, UnknownInstrument, UnknownIndicator, OwnProgramme, KeyReused, and what
+    `check_party` does.
+    """
     region = directory.find(asked.region)
     if region is None:
         raise UnknownRegion(field="region")
     if not viewer.may(*WORKS, at=asked.region):
         raise Forbidden
+    await check_party(asked.commitment, asked.clause, asked.region, commitments=commitments)
     if asked.indicator:
         await _check_indicator(asked.indicator, scores, field="indicator")
     if asked.adoption:
@@ -181,16 +193,19 @@ async def judge_evidence(
     note: str | None,
     command: Command,
     followups: FollowUps,
+    commitments: Commitments,
 ) -> Done:
-    """By Kemendagri or the region's province, never by the region itself.
+    """By Kemendagri, the region's province, or who watches over the commitment; never by the region itself.
 
     Raises NotFound, Forbidden, Stale, NoteNeeded, KeyReused.
     """
     at = now()
     viewer = command.viewer
+    under = (await followups.get(followup_id, viewer=viewer)).state.commitment  # stays what it is
+    watching = await watches(viewer, under, commitments=commitments)
 
     def change(before: FollowUp) -> Decided[FollowUp]:
-        if viewer.organization == before.region or not supervises(viewer, before.province):
+        if viewer.organization == before.region or not (watching or supervises(viewer, before.province)):
             raise Forbidden
         after = before.judged(evidence, judgement, note=note, at=at)
         return _decided(after, what=judgement.value, by=viewer.actor, at=at)

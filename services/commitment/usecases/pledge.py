@@ -21,9 +21,11 @@ from services.commitment.domain.pledge import withdraw as withdrawn
 from services.commitment.domain.rights import BINDS
 from services.commitment.domain.score import Heard
 from services.commitment.store.aggregates import AsItWas, Decided
+from services.commitment.store.commitments import Commitments
 from services.commitment.store.pledges import Pledges
 from services.commitment.store.scores import Scores
 from services.commitment.usecases.command import Command
+from services.commitment.usecases.under import check_party
 
 IDLE_S = 0.25
 _PLEDGES = UUID("d7a9a1d0-66a5-5b0e-a9e2-7c9b0a5d5a35")
@@ -54,14 +56,24 @@ class Asked:
 
 
 async def make(
-    asked: Asked, *, viewer: Viewer, request: Request, pledges: Pledges, scores: Scores, directory: Directory
+    asked: Asked,
+    *,
+    viewer: Viewer,
+    request: Request,
+    pledges: Pledges,
+    commitments: Commitments,
+    scores: Scores,
+    directory: Directory,
 ) -> Done:
-    """Raises UnknownRegion, UnknownInstrument, UnknownPredicate, DueBeforePledged, Forbidden, KeyReused."""
+    """Raises UnknownRegion, UnknownInstrument, UnknownPredicate, DueBeforePledged, Forbidden, KeyReused, and what
+    `check_party` does.
+    """
     region = directory.find(asked.region)
     if region is None:
         raise UnknownRegion(field="region")
     if not viewer.may(*BINDS, at=asked.region):
         raise Forbidden
+    await check_party(asked.commitment, asked.clause, asked.region, commitments=commitments)
     instrument = await scores.instrument(asked.instrument)
     if instrument is None:
         raise UnknownInstrument(field="instrument")

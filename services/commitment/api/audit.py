@@ -1,0 +1,68 @@
+"""The audit trail: what was done with a commitment, and what proves that nothing of it was rewritten."""
+
+from base64 import b64encode
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel
+
+from chassis.auth import CurrentViewer
+from chassis.conditional import NOT_MODIFIED, told
+from chassis.openapi import routes
+from chassis.problems import problems
+from services.commitment.api.parameters import CheckpointStore, CommitmentStore, IdIn, Own
+from services.commitment.domain.checkpoint import Checkpoint
+from services.commitment.domain.trail import Act
+from services.commitment.usecases import audit as usecases
+
+router = routes("commitment")
+
+
+class EntryOut(BaseModel):
+    """An act; `hash` is of all the rest, `prev` that of the entry before."""
+
+    v: int
+    commitment: str
+    seq: int
+    at: datetime
+    act: Act
+    by: str
+    """An opaque id; empty for what time brought."""
+    organization: str | None
+    about: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class TrailOut(BaseModel):
+    """All acts, the first first."""
+
+    items: list[EntryOut]
+
+
+class KeyOut(BaseModel):
+    """Ed25519, raw, in base64."""
+
+    public_key: str
+
+
+@router.get("/commitments/{commitment_id}/trail", responses=problems(401, 403, 404, 422, 429, 503) | NOT_MODIFIED)
+async def audit_trail(
+    commitment_id: IdIn, viewer: CurrentViewer, commitments: CommitmentStore, request: Request
+) -> TrailOut:
+    """What was done with it, by whom and when: for those who take part."""
+    found = await usecases.entries(commitment_id, viewer=viewer, commitments=commitments)
+    return told(TrailOut(items=[EntryOut.model_validate(entry) for entry in found]), request)
+
+
+@router.get("/audit/checkpoint", responses=problems(404, 429, 503) | NOT_MODIFIED)
+async def audit_checkpoint(checkpoints: CheckpointStore, request: Request) -> Checkpoint:
+    """The newest signed checkpoint. Keep it: it can tell you later whether a trail was rewritten."""
+    return told(await usecases.latest(checkpoints), request)
+
+
+@router.get("/audit/key", responses=problems(404, 429) | NOT_MODIFIED)
+async def audit_key(settings: Own, request: Request) -> KeyOut:
+    """What checkpoints are verified with."""
+    return told(KeyOut(public_key=b64encode(usecases.public_key(settings)).decode()), request)

@@ -1,0 +1,57 @@
+"""Signed checkpoints of all trails, by number: two workers can't make the same one."""
+
+from datetime import timedelta
+
+from pymongo import IndexModel
+
+from chassis.service import Parts
+from chassis.store import Document, aggregate, claim_due, ensure_indexes, insert_once
+from services.commitment.domain.checkpoint import Checkpoint
+from services.commitment.domain.trail import Head
+
+LEASE_S = 60.0
+TURN = "turn"
+
+
+class Checkpoints:
+    """And when the next one is due."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._checkpoints = parts.collection("checkpoints")
+        self._turns = parts.collection("checkpoint_turns")
+        self._commitments = parts.collection("commitments")
+
+    async def prepare(self) -> None:
+        """The first is due at once."""
+        await ensure_indexes(self._turns, [IndexModel("due_at", name="due")])
+        await self._turns.update_one(
+            {"_id": TURN}, [{"$set": {"due_at": {"$ifNull": ["$due_at", "$$NOW"]}}}], upsert=True
+        )
+
+    async def claim_due(self) -> bool:
+        """Whether this process is to make the next one; if it dies, another is in LEASE_S."""
+        return await claim_due(self._turns, {"_id": TURN}, lease_s=LEASE_S) is not None
+
+    async def due_again(self, after: timedelta) -> None:
+        """The next one, by the database's clock."""
+        later = {"$add": ["$$NOW", round(after.total_seconds() * 1_000)]}
+        await self._turns.update_one({"_id": TURN}, [{"$set": {"due_at": later}}])
+
+    async def all(self) -> list[Checkpoint]:
+        """By number."""
+        found = await self._checkpoints.find().sort("_id", 1).to_list(None)
+        return [Checkpoint.model_validate(document) for document in found]
+
+    async def last(self) -> Checkpoint | None:
+        """The newest."""
+        found = await self._checkpoints.find_one(sort=[("_id", -1)])
+        return Checkpoint.model_validate(found) if found else None
+
+    async def heads(self) -> dict[str, Head]:
+        """Where each trail ends now. Also those of drafts: their acts are acts."""
+        pipeline: list[Document] = [{"$project": {"trail": "$state.trail"}}]
+        return {one["_id"]: Head.model_validate(one["trail"]) for one in await aggregate(self._commitments, pipeline)}
+
+    async def keep(self, one: Checkpoint) -> bool:
+        """False when another has its number: it was made elsewhere meanwhile."""
+        return await insert_once(self._checkpoints, {"_id": one.number, **one.model_dump(mode="json")})
