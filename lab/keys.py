@@ -9,6 +9,7 @@ from pathlib import Path
 KEY_BYTES = 32
 SECONDS_FOR_HOURS = (0, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 """Who tries a receiver in a lab has no days to wait."""
+CHECKPOINT_EVERY_S = 5
 
 
 def webhook_settings(directory: Path) -> dict[str, str]:
@@ -21,7 +22,7 @@ def webhook_settings(directory: Path) -> dict[str, str]:
 
 def commitment_settings(directory: Path, *, pki: Path | None) -> dict[str, str]:
     """Its key for checkpoints, and the authority that its signers have certificates of."""
-    kept = _kept(directory, {"AUDIT_SIGNING_KEY": b64encode})
+    kept = _kept(directory, {"AUDIT_SIGNING_KEY": b64encode}) | {"AUDIT_EVERY_S": str(CHECKPOINT_EVERY_S)}
     return kept | ({"LOCAL_PKI": str(pki)} if pki else {})
 
 

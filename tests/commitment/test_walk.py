@@ -120,7 +120,7 @@ async def test_a_host_imports_its_visitors(
 
     async def send(content: str, headers: Headers) -> httpx.Response:
         return await commitment.post(
-            "/visits/imports", content=content.encode(), headers=headers | {"Content-Type": "text/csv"}
+            "/visit-imports", content=content.encode(), headers=headers | {"Content-Type": "text/csv"}
         )
 
     bad = await send(table.replace("2022-05-02", "2022-02-30") + "99.99;x y;2022-01-01;a\n", who | key())
@@ -134,14 +134,14 @@ async def test_a_host_imports_its_visitors(
     assert repeated.headers["Idempotent-Replayed"] == "true"
 
     async def carried() -> httpx.Response:
-        answer = await commitment.get(f"/visits/imports/{accepted.json()['id']}", headers=who)
+        answer = await commitment.get(f"/visit-imports/{accepted.json()['id']}", headers=who)
         return answer if answer.json()["status"] == "carried" else httpx.Response(503)
 
     await eventually(carried)
     found = (await commitment.get("/visits", params={"host": host})).json()["items"]
     assert sorted(one["organization"] for one in found) == sorted([*visitors, "bappenas"])
     assert (
-        await commitment.get(f"/visits/imports/{accepted.json()['id']}", headers=tokens("32", "pembina"))
+        await commitment.get(f"/visit-imports/{accepted.json()['id']}", headers=tokens("32", "pembina"))
     ).status_code == 404
 
 

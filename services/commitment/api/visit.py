@@ -20,7 +20,7 @@ from services.commitment.domain.visit import MET_MAX, Asked, Visit
 from services.commitment.store.aggregates import Kept
 from services.commitment.usecases import visit as usecases
 
-IMPORTS = "/commitment/v1/visits/imports"
+IMPORTS = "/commitment/v1/visit-imports"
 router = routes("commitment")
 Met = Annotated[
     list[Annotated[str, Field(min_length=2, max_length=100)]],
@@ -139,7 +139,7 @@ async def list_visits(
 
 
 @router.post(
-    "/visits/imports",
+    "/visit-imports",
     status_code=202,
     responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503)
     | links(202, {"path.import_id": "$response.body#/id"}, "visit_import"),
@@ -166,7 +166,7 @@ async def import_visits(
     return ImportOut.model_validate(done.outcome)
 
 
-@router.get("/visits/imports/{import_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
+@router.get("/visit-imports/{import_id}", responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED)
 async def visit_import(import_id: IdIn, viewer: CurrentViewer, visits: VisitStore, request: Request) -> ImportStatusOut:
     """Whether all of a table is recorded. For whoever sent it."""
     found = await visits.imported(import_id, viewer=viewer)
