@@ -1,6 +1,6 @@
-"""Who may do and see what: a table by hand. An operation without a row fails."""
+"""Who may do and see what, as the tables say. An operation without a row fails."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import httpx
@@ -8,158 +8,23 @@ import pytest
 
 from contracts.roles import Role
 from lab import system
-from tests.acting import Region, Tokens, key
+from tests.acting import Region, Tokens, eventually, key
+from tests.committing import drafted
 from tests.conftest import LIMITS
+from tests.e2e.permissions import (
+    ASSESSMENT,
+    BODIES,
+    COLUMNS,
+    COMMITMENT,
+    LISTED,
+    NOTIFY,
+    PEOPLE,
+    RAW,
+    SCORING,
+    SEES_ANSWERS,
+)
 
 pytestmark = pytest.mark.real
-
-# Somebody → (organization, role); None: without a token. OWN and OTHER are filled in: regencies of one province.
-PEOPLE: dict[str, tuple[str, str] | None] = {
-    "nobody": None,
-    "responsible": ("OWN", "penanggung-jawab"),
-    "entry": ("OWN", "pelaksana-entri-data"),
-    "operator": ("OWN", "operator"),
-    "internal": ("OWN", "asesor-internal"),
-    "sekda": ("OWN", "koordinator-spbe"),
-    "head": ("OWN", "kepala-daerah"),
-    "roleless": ("OWN", "no-such-role"),
-    "neighbour": ("OTHER", "penanggung-jawab"),
-    "province": ("PROVINCE", "pembina"),
-    "provincial": ("PROVINCE", "penanggung-jawab"),
-    "kemendagri": ("kemendagri", "pembina"),
-    "reviewer": ("kemenpanrb", "peninjau"),
-    "assessor": ("universitas-x", "asesor-eksternal"),
-    "administrator": ("kemenpanrb", "administrator"),
-}
-COLUMNS = tuple(PEOPLE)
-
-# Operation → status for each of COLUMNS, on an assessment of OWN: a draft with indicator 1 answered, never scored, and
-# for the scoring operations a submitted one of another cycle.
-ASSESSMENT: dict[str, str] = {
-    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
-    "GET /instruments":                    "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /instruments/{instrument_id}":    "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /cycles":                         "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "POST /assessments":                   "401  409  409  403  403  403  403  403  403  403  403  403  403  403  403",
-    "GET /assessments":                    "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /assessments/{assessment_id}":    "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
-    "GET /assessments/{assessment_id}/progress":
-                                           "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
-    "GET /assessments/{assessment_id}/answers/{number}":
-                                           "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
-    "PUT /assessments/{assessment_id}/answers/{number}":
-                                           "401  412  412  412  412  403  403  404  404  403  403  403  403  404  404",
-    "PATCH /assessments/{assessment_id}/answers":
-                                           "401  412  412  412  412  403  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/submission":
-                                           "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/reopening":
-                                           "401  412  403  403  403  403  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/minutes":
-                                           "401  403  403  403  403  412  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/consent":
-                                           "401  403  403  403  403  412  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/assignment":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
-    "POST /assessments/{assessment_id}/review":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
-    "GET /assessments/{assessment_id}/stages/{stage}":
-                                           "404  404  404  404  404  404  404  404  404  404  404  404  200  404  404",
-    "PATCH /assessments/{assessment_id}/stages/{stage}/findings":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/stages/{stage}/closing":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  403  404  404",
-    "POST /assessments/{assessment_id}/return":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
-    "POST /assessments/{assessment_id}/verification":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
-    "POST /assessments/{assessment_id}/publication":
-                                           "401  403  403  403  403  403  403  404  404  403  403  403  412  404  404",
-}  # fmt: skip
-SCORING: dict[str, str] = {
-    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
-    "GET /scores":                         "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /scores/{assessment_id}":         "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
-    "GET /scores/{assessment_id}/history": "404  200  200  200  200  200  200  404  404  200  200  200  200  404  404",
-    "GET /standings":                      "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /summaries/{cycle}":              "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /summaries/{cycle}/missing":      "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /leaders/{cycle}":                "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /regions/{region}":               "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /comparison":                     "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /exports/{cycle}.csv":            "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /exports/{cycle}.jsonl":          "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /exports/{cycle}.csv-metadata.json":
-                                           "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "POST /official/imports":              "401  403  403  403  403  403  403  403  403  403  403  403  200  403  403",
-    "GET /official/imports/{import_id}":   "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-}  # fmt: skip
-NOTIFY: dict[str, str] = {
-    # On an active subscription of OWN, and the right of OWN.
-    #                                     nobo resp entr oper inte sekd head role neig prov pcal keme revi asse admi
-    "POST /subscriptions":                 "401  201  403  403  403  201  403  403  201  201  201  201  201  201  403",
-    "GET /subscriptions":                  "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "POST /dry-runs":                      "401  200  403  403  403  200  403  403  200  200  200  200  200  200  403",
-    "GET /subscriptions/{subscription_id}":
-                                           "401  200  404  404  404  200  404  404  404  404  404  404  404  404  200",
-    "POST /subscriptions/{subscription_id}/verification":
-                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
-    "POST /subscriptions/{subscription_id}/pause":
-                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
-    "POST /subscriptions/{subscription_id}/resumption":
-                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
-    "POST /subscriptions/{subscription_id}/closing":
-                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  412",
-    "POST /subscriptions/{subscription_id}/secret":
-                                           "401  412  404  404  404  412  404  404  404  404  404  404  404  404  403",
-    "POST /subscriptions/{subscription_id}/networks":
-                                           "401  403  403  403  403  403  403  403  403  403  403  403  403  403  412",
-    "POST /subscriptions/{subscription_id}/replays":
-                                           "401  409  404  404  404  409  404  404  404  404  404  404  404  404  403",
-    "GET /subscriptions/{subscription_id}/replays/{replay_id}":
-                                           "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "POST /subscriptions/{subscription_id}/test":
-                                           "401  409  404  404  404  409  404  404  404  404  404  404  404  404  403",
-    "GET /subscriptions/{subscription_id}/statistics":
-                                           "401  200  404  404  404  200  404  404  404  404  404  404  404  404  200",
-    "GET /deliveries":                     "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "GET /deliveries/{delivery_id}":       "401  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "GET /stream":                         "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "PUT /rights/{organization}":          "401  403  403  403  403  403  403  403  403  403  403  403  403  403  200",
-    "GET /rights/{organization}":          "401  200  200  200  200  200  200  200  404  404  404  404  404  404  200",
-    "GET /inbox":                          "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    "POST /inbox/marks":                   "401  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-    # Whoever has the link; without one it is the same for all.
-    "GET /confirmations":                  "404  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "POST /confirmations":                 "404  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "GET /unsubscriptions":                "404  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "POST /unsubscriptions":               "404  404  404  404  404  404  404  404  404  404  404  404  404  404  404",
-    "GET /webhook-keys":                   "200  200  200  200  200  200  200  200  200  200  200  200  200  200  200",
-}  # fmt: skip
-# Lists answer everybody, each with what they may see: who finds the assessment among it?
-LISTED = {
-    "responsible", "entry", "operator", "internal", "sekda", "head", "province", "provincial", "kemendagri", "reviewer",
-}  # fmt: skip
-SEES_ANSWERS = {"responsible", "entry", "operator", "internal", "sekda", "head", "reviewer"}
-
-BODIES: dict[str, Any] = {
-    "PUT /assessments/{assessment_id}/answers/{number}": {"level": 3},
-    "PATCH /assessments/{assessment_id}/answers": {"answers": [{"number": 1, "level": 3, "etag": '"x"'}]},
-    "POST /assessments/{assessment_id}/assignment": {"assessors": [{"assessor": "a", "organization": "universitas-x"}]},
-    "PATCH /assessments/{assessment_id}/stages/{stage}/findings": {
-        "findings": [{"number": 1, "level": 3, "etag": '"x"'}]
-    },
-    "POST /assessments/{assessment_id}/return": {"reasons": [{"text": "Lengkapi."}]},
-    "POST /assessments/{assessment_id}/verification": {"aspects": []},
-    "POST /subscriptions": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
-    "POST /dry-runs": {"name": "Uji", "url": "http://127.0.0.1:1/", "types": ["*"]},
-    "POST /subscriptions/{subscription_id}/secret": {},
-    "POST /subscriptions/{subscription_id}/networks": {"networks": ["10.20.0.0/16"]},
-    "POST /subscriptions/{subscription_id}/replays": {"aggregate": "spbe-2023:32.11"},
-    "POST /inbox/marks": {"items": ["none"]},
-    "PUT /rights/{organization}": {"reach": "public"},
-    "POST /official/imports": [{"kode": "32.11", "tahun": 2020, "nilai": {"indeks": 3.5}}],
-}
 
 
 @pytest.fixture(scope="session")
@@ -186,10 +51,16 @@ def headers_of(person: str, subject: Region, tokens: Tokens) -> dict[str, str]:
 
 
 async def ask(
-    operation: str, client: httpx.AsyncClient, headers: dict[str, str], of: str, own: str = ""
+    operation: str,
+    client: httpx.AsyncClient,
+    headers: dict[str, str],
+    of: str,
+    own: str = "",
+    committed: Mapping[str, str] | None = None,
 ) -> httpx.Response:
     method, template = operation.split()
     path = template.format(
+        **(committed or {}),
         instrument_id="spbe-2020",
         assessment_id=of,
         number=1,
@@ -203,6 +74,8 @@ async def ask(
         organization=own,
     )
     body = BODIES.get(operation)
+    if isinstance(body, dict):
+        body = {name: own if value == "OWN" else value for name, value in body.items()}
     if operation == "POST /assessments":
         cycle, _, region = of.partition(":")
         body = {"region": region, "cycle": cycle}
@@ -225,6 +98,9 @@ async def ask(
     if operation == "GET /stream":  # its status; the rest would never end
         async with client.stream(method, path, headers=sent) as answer:
             return answer
+    if operation in RAW:
+        content, media_type = RAW[operation]
+        return await client.request(method, path, content=content, headers=sent | {"Content-Type": media_type})
     return await client.request(method, path, params=params.get(operation), json=body, headers=sent)
 
 
@@ -247,24 +123,82 @@ async def subscription(subject: Region, notify: httpx.AsyncClient) -> str:
     return made.json()["subscription"]
 
 
-@pytest.mark.parametrize("operation", [*ASSESSMENT, *SCORING, *NOTIFY])
+@pytest.fixture(scope="session")
+async def committed(
+    subject: Region, tokens: Tokens, commitment: httpx.AsyncClient, living_lab: system.System
+) -> dict[str, str]:
+    """What the table of commitment is about, as parameters of its paths."""
+    own, province = subject.code, subject.code[:2]
+    one = await drafted(commitment, tokens, living_lab.directory / "pki", province, [province, own, "32.11"])
+    await one.open()
+    who = tokens(own, "koordinator-spbe")
+
+    async def make(path: str, **body: Any) -> dict[str, Any]:
+        answer = await eventually(lambda: commitment.post(path, json=body, headers=who | key()), 201)
+        return answer.json()
+
+    visit = await make(
+        "/visits", organization=own, host="32.11", visited_on="2022-03-15", subject="Tabel peran", met=["Sekda"]
+    )
+    target = {"instrument": "spbe-2020", "index": "5.0", "pledged_on": "2023-07-12", "due": "2028-07-12"}
+    pledge = await make("/pledges", region=own, commitment=one.id, **target)
+    followup = await make(
+        "/followups", region=own, commitment=one.id, title="Tabel peran", unit="Bappeda", due="2030-01-01"
+    )
+    content = b"%PDF-1.7\n% made for a test\n"
+    media = {"Content-Type": "application/pdf"}
+    file = (await commitment.post("/files", content=content, headers=who | key() | media)).json()
+    address = f"/followups/{followup['followup']}"
+    tag = (await commitment.get(address, headers=who)).headers["ETag"]
+    shown = await commitment.post(
+        f"{address}/evidence",
+        json={"title": "Bukti", "file": file["file"], "sha256": file["sha256"]},
+        headers=who | key() | {"If-Match": tag},
+    )
+    await eventually(lambda: commitment.get("/audit/checkpoint"))
+    return {
+        "commitment_id": one.id,
+        "block": "p02",
+        "visit_id": visit["visit"],
+        "pledge_id": pledge["pledge"],
+        "followup_id": followup["followup"],
+        "evidence_id": shown.json()["evidence"][0]["evidence"],
+    }
+
+
+TABLES = ASSESSMENT | SCORING | COMMITMENT | NOTIFY
+
+
+@pytest.mark.parametrize("operation", TABLES)
 async def test_each_operation_answers_everybody_as_the_table_says(
-    operation: str, subject: Region, tokens: Tokens, notify: httpx.AsyncClient, subscription: str
+    operation: str,
+    subject: Region,
+    tokens: Tokens,
+    commitment: httpx.AsyncClient,
+    committed: dict[str, str],
+    notify: httpx.AsyncClient,
+    subscription: str,
 ) -> None:
-    row = (ASSESSMENT | SCORING | NOTIFY)[operation].split()
+    row = TABLES[operation].split()
     client, of = {
         operation in ASSESSMENT: (subject.assessment, subject.id),
         operation in SCORING: (subject.scoring, f"spbe-2020:{subject.code}"),
+        operation in COMMITMENT: (commitment, ""),
         operation in NOTIFY: (notify, subscription),
     }[True]
-    answers = {
-        person: (await ask(operation, client, headers_of(person, subject, tokens), of, subject.code)).status_code
-        for person in COLUMNS
-    }
+
+    async def status(person: str) -> int:
+        headers = headers_of(person, subject, tokens)
+        return (await ask(operation, client, headers, of, subject.code, committed)).status_code
+
+    answers = {person: await status(person) for person in COLUMNS}
     assert answers == dict(zip(COLUMNS, map(int, row), strict=True))
 
 
-@pytest.mark.parametrize(("service", "table"), [("assessment", ASSESSMENT), ("scoring", SCORING), ("notify", NOTIFY)])
+@pytest.mark.parametrize(
+    ("service", "table"),
+    [("assessment", ASSESSMENT), ("scoring", SCORING), ("commitment", COMMITMENT), ("notify", NOTIFY)],
+)
 async def test_every_operation_has_a_row(service: str, table: dict[str, str], living_lab: system.System) -> None:
     async with httpx.AsyncClient(base_url=living_lab.services[service]) as client:
         paths: dict[str, dict[str, Any]] = (await client.get(f"/{service}/v1/openapi.json")).json()["paths"]

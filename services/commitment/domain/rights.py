@@ -11,6 +11,8 @@ WORKS = (Role.HEAD, Role.COORDINATOR, Role.RESPONSIBLE, Role.OPERATOR)
 """On what a region follows up."""
 RECORDS = (Role.HEAD, Role.COORDINATOR, Role.RESPONSIBLE, Role.SUPERVISOR)
 """What happened between organizations."""
+OF_REGION = REGION_ROLES | {Role.SIGNATORY, Role.SUPERVISOR}
+"""Who works for a region, whatever they may see of others."""
 FACILITATOR = "kemendagri"
 """Of the Living Lab itself (Ditjen Bina Administrasi Kewilayahan): supervises every region's follow-up."""
 
@@ -26,8 +28,8 @@ def supervises(viewer: Viewer, province: str) -> bool:
 
 
 def belongs_to(viewer: Viewer, *organizations: str) -> bool:
-    """Somebody of one of them who works there: of a region in one of its roles, of an institution in any."""
+    """Somebody of one of them who works there: of an institution in any role."""
     if viewer.organization not in organizations:
         return False
     of_region = viewer.organization[:1].isdigit()
-    return bool(viewer.roles & REGION_ROLES) if of_region else bool(viewer.roles - {Role.ADMINISTRATOR})
+    return bool(viewer.roles & OF_REGION) if of_region else bool(viewer.roles - {Role.ADMINISTRATOR})

@@ -131,9 +131,9 @@ async def manage(
     """What its initiator or facilitator does with it. Raises NotFound, Forbidden, Stale, and what `decide` does."""
 
     def change(kept: Kept[Commitment]) -> Acted:
-        command.expected.check(kept.tag)
         if not kept.state.manages(command.viewer):
             raise Forbidden
+        command.expected.check(kept.tag)
         return decide(kept.state, actor_of(command.viewer, kept))
 
     return await commitments.change(commitment_id, change, viewer=command.viewer, request=command.request)

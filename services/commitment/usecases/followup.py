@@ -129,13 +129,10 @@ async def work(
     at = now()
 
     def change(before: FollowUp) -> Decided[FollowUp]:
-        if not command.viewer.may(*WORKS, at=before.region):
-            raise Forbidden
         return _decided(decide(before), what=what, by=command.viewer.actor, at=at)
 
-    return await followups.change(
-        followup_id, command.of_what_they_saw(change), viewer=command.viewer, request=command.request
-    )
+    own = command.of_what_they_saw(change, may=lambda before: command.viewer.may(*WORKS, at=before.region))
+    return await followups.change(followup_id, own, viewer=command.viewer, request=command.request)
 
 
 async def report_done(followup_id: str, on: date, *, command: Command, followups: FollowUps) -> Done:
@@ -205,12 +202,14 @@ async def judge_evidence(
     watching = await watches(viewer, under, commitments=commitments)
 
     def change(before: FollowUp) -> Decided[FollowUp]:
-        if viewer.organization == before.region or not (watching or supervises(viewer, before.province)):
-            raise Forbidden
         after = before.judged(evidence, judgement, note=note, at=at)
         return _decided(after, what=judgement.value, by=viewer.actor, at=at)
 
-    return await followups.change(followup_id, command.of_what_they_saw(change), viewer=viewer, request=command.request)
+    def may(before: FollowUp) -> bool:
+        return viewer.organization != before.region and (watching or supervises(viewer, before.province))
+
+    judged = command.of_what_they_saw(change, may=may)
+    return await followups.change(followup_id, judged, viewer=viewer, request=command.request)
 
 
 async def evidence_file(

@@ -112,11 +112,10 @@ async def withdraw(pledge_id: str, *, command: Command, pledges: Pledges) -> Don
     at = now()
 
     def decide(before: Pledge) -> Decided[Pledge]:
-        if not command.viewer.may(*BINDS, at=before.region):
-            raise Forbidden
         return _decided(before, withdrawn(before), at)
 
-    return await pledges.change(pledge_id, command.of_what_they_saw(decide), request=command.request)
+    change = command.of_what_they_saw(decide, may=lambda pledge: command.viewer.may(*BINDS, at=pledge.region))
+    return await pledges.change(pledge_id, change, request=command.request)
 
 
 async def derive(pledge_id: str, *, pledges: Pledges, due: datetime | None = None) -> None:

@@ -1,7 +1,7 @@
 """Study visits: recorded by whoever was there, or taken over from a table."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from uuid import UUID, uuid5
 
@@ -79,11 +79,12 @@ async def correct(
     at = now()
 
     def decide(before: Visit) -> Decided[Visit]:
-        _check_may_change(command.viewer, before)
         check(organization=before.organization, host=before.host, visited_on=visited_on, today=day_of(at))
         return recorded(before.corrected(visited_on=visited_on, subject=subject, met=met, by=command.viewer.actor), at)
 
-    return await visits.change(visit, command.of_what_they_saw(decide), request=command.request)
+    return await visits.change(
+        visit, command.of_what_they_saw(decide, may=_may_change(command.viewer)), request=command.request
+    )
 
 
 async def withdraw(visit: str, *, command: Command, visits: Visits) -> Done:
@@ -91,10 +92,11 @@ async def withdraw(visit: str, *, command: Command, visits: Visits) -> Done:
     at = now()
 
     def decide(before: Visit) -> Decided[Visit]:
-        _check_may_change(command.viewer, before)
         return recorded(before.withdrawn(by=command.viewer.actor), at)
 
-    return await visits.change(visit, command.of_what_they_saw(decide), request=command.request)
+    return await visits.change(
+        visit, command.of_what_they_saw(decide, may=_may_change(command.viewer)), request=command.request
+    )
 
 
 async def import_visits(content: bytes, *, viewer: Viewer, key: str, visits: Visits, directory: Directory) -> Done:
@@ -126,9 +128,8 @@ def _may_record(viewer: Viewer, organization: str, host: str) -> bool:
     return facilitates(viewer) or viewer.may(*RECORDS, at=organization) or viewer.may(*RECORDS, at=host)
 
 
-def _check_may_change(viewer: Viewer, visit: Visit) -> None:
-    if not _may_record(viewer, visit.organization, visit.host):
-        raise Forbidden
+def _may_change(viewer: Viewer) -> Callable[[Visit], bool]:
+    return lambda visit: _may_record(viewer, visit.organization, visit.host)
 
 
 def _fact(visit: Visit, at: datetime) -> OutgoingFact:
