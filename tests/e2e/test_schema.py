@@ -34,6 +34,10 @@ WHO_IS_TOLD = {
     "*": ("kemendagri", "pembina"),
     **dict.fromkeys(("set_right", "set_networks"), ("kemenpanrb", "administrator")),
 }
+WHO_COMMITS = {
+    "*": (CODE, "koordinator-spbe"),
+    **dict.fromkeys(("judge_evidence", "settle_signature", "import_visits"), ("kemendagri", "pembina")),
+}
 ALONE = ("--phases=examples,coverage", "--mode=positive")
 """Malformed requests, chance and chains are for whoever may: anybody else is refused alike whatever they ask."""
 RUNS = {
@@ -43,6 +47,8 @@ RUNS = {
     "assessment by nobody": ("assessment", {}, ALONE),
     "scoring by whoever may": ("scoring", WHOEVER_MAY, ()),
     "scoring by nobody": ("scoring", {}, ALONE),
+    "commitment by whoever may": ("commitment", WHO_COMMITS, ()),
+    "commitment by nobody": ("commitment", {}, ALONE),
     "notify by whoever may": ("notify", WHO_IS_TOLD, ()),
     "notify by nobody": ("notify", {}, ALONE),
 }

@@ -20,7 +20,7 @@ from contracts.assessment import RegionCode
 from contracts.commitment import Id
 from contracts.organizations import OrganizationId
 from contracts.regions import Directory, Kind
-from services.commitment.api.parameters import AnswerSources, TimelineNouns
+from services.commitment.api.parameters import AnswerSources, Day, TimelineNouns
 from services.commitment.domain.compared import Change
 from services.commitment.domain.funnel import Funnel, Share, Split, Stage
 from services.commitment.domain.organization import name_of
@@ -158,8 +158,8 @@ async def _asked(
     province: Annotated[RegionCode | None, Query(examples=["32"])] = None,
     kind: Annotated[Kind | None, Query()] = None,
     host: Annotated[OrganizationId | None, Query(description="Whom they came to.", examples=["32.11"])] = None,
-    since: Annotated[date | None, Query(description="Of the first visit.")] = None,
-    until: Annotated[date | None, Query(description="Of the first visit.")] = None,
+    since: Annotated[Day | None, Query(description="Of the first visit.")] = None,
+    until: Annotated[Day | None, Query(description="Of the first visit.")] = None,
     public: Annotated[bool, Query(description="False: with results not published yet, for both ministries.")] = True,
 ) -> Asked:
     return Asked(commitment, group, province, kind, host, since, until, public)

@@ -1,9 +1,11 @@
 """What several operations are asked with, and the stores that they ask."""
 
+import re
+from datetime import date
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from chassis.service import provided
 from chassis.settings import Settings
@@ -100,6 +102,16 @@ CommitmentIn = Annotated[Id | None, Query(description="A commitment's id.")]
 BlockIn = Annotated[str, Path(pattern=r"^[a-z][0-9]{2}$", examples=["p01"], description="A place to sign.")]
 Cursor = Annotated[str | None, Query(max_length=40, description="`next` of the page before; leave out for the first.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows a page.")]
+
+
+def _iso(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        raise ValueError("write it as 2023-07-12")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_iso)]
+"""As it is written; Pydantic alone takes `0` for the first day of 1970."""
 
 
 class In(BaseModel):

@@ -6,6 +6,14 @@ FILE_MAX_BYTES = 10_485_760
 _BEGINNINGS = {"application/pdf": b"%PDF-", "image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 
 
+class NoContent(Problem):
+    """A body of no bytes."""
+
+    status, code, title = 422, "no_content", "There is no file in the body"
+    detail = "Send the file itself as the body of the request."
+    detail_id = "Kirim berkasnya sebagai isi permintaan."
+
+
 class NotThatFile(Problem):
     """Its bytes are those of another kind of file."""
 
@@ -31,6 +39,14 @@ class OtherContent(Problem):
 
 
 def check_kind(content: bytes, media_type: str) -> None:
-    """Raises NotThatFile."""
-    if not content.startswith(_BEGINNINGS[media_type]):
+    """Raises NoContent, NotThatFile."""
+    check_content(content)
+    beginning = _BEGINNINGS.get(media_type)
+    if beginning is None or not content.startswith(beginning):
         raise NotThatFile
+
+
+def check_content(content: bytes) -> None:
+    """Raises NoContent."""
+    if not content:
+        raise NoContent

@@ -10,6 +10,7 @@ from chassis.problem import NotFound
 from chassis.viewer import Viewer
 from services.commitment.domain.commitment import Commitment
 from services.commitment.domain.paper import Sheet
+from services.commitment.domain.upload import check_content
 from services.commitment.papers.verify import Examined, Verdict, examine
 from services.commitment.pool import Overdone, Pool
 from services.commitment.signers import Signers
@@ -88,7 +89,8 @@ async def of_commitment(commitment_id: str, *, viewer: Viewer, by: Verification)
 
 
 async def of_file(pdf: bytes, *, viewer: Viewer, by: Verification) -> Verified:
-    """Of any file; never an error for what it holds. Raises Busy."""
+    """Of any file; never an error for what it holds. Raises NoContent, Busy."""
+    check_content(pdf)
     digest = sha256(pdf).hexdigest()
     found = await by.revisions.find(digest)
     if found and (known := await _known(found, viewer=viewer, by=by)):
