@@ -23,7 +23,7 @@ from contracts import topics
 from contracts.assessment import Stage
 from contracts.roles import Role
 from contracts.scoring import Score, ScoreRecalculated
-from lab import audience, findings, official, publication, published, readers, region, system, waterfall
+from lab import audience, commitment, findings, official, publication, published, readers, region, system, waterfall
 from lab.errors import LabError
 from lab.findings import Pace, Standing
 from lab.published import Published
@@ -104,7 +104,14 @@ async def _run(running: system.System, out: Console) -> None:
         lower = [(number, level - 1) for number, level in of_sumedang.items() if level > 1]
         walked = await publication.walk(access, f"{CYCLE}:{SUMEDANG}", region=SUMEDANG, found=dict(lower[:2]))
         findings.show_publication(out, walked.steps, walked.score)
+        acting = commitment.Acting(access, running.directory / "pki")
+        with out.status("Sembilan menandatangani · nine sign"):
+            signed = await commitment.sign(acting, running.directory / "documents")
+        findings.show_signed(out, signed)
         await _show_official(access, out)
+        with out.status("Tindak lanjut · follow-ups"):
+            answered = await commitment.follow_up(acting, signed.commitment)
+        findings.show_answer(out, answered)
         spans = await _trace(access.http, running, trace_id)
         findings.heading(
             out, "Satu jejak", "one trace: Sumedang's submission, from its HTTP request to a ministry's receiver"

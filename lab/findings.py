@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from lab.audience import Heard
+from lab.commitment import Answered, Signed
 from lab.official import Decreed
 from lab.readers import Read
 
@@ -165,6 +166,49 @@ def show_imports(out: Console, decreed: Sequence[Decreed], imports: Sequence[Map
             soft_wrap=True,
         )
     out.print("The decrees' numbers are from secondary sources, their dates are made (simulasi).", style="dim")
+
+
+def show_signed(out: Console, signed: Signed) -> None:
+    """The nine signatures, and what anybody finds who verifies the document."""
+    heading(
+        out,
+        "Komitmen bersama Jawa Barat, 12 Juli 2023",
+        "signed by nine over HTTP (simulasi: certificates of the lab's authority, of offices only, not for law)",
+    )
+    table = _table("daerah · region", "jabatan · office", "waktu · time stamp", "utuh · intact", "tepercaya · trusted")
+    for one in signed.verified["signatures"]:
+        yes = {True: "ya", False: "TIDAK"}
+        row = (one["organization_name"], one["office"], one["at"], yes[one["intact"]], yes[one["trusted"]])
+        table.add_row(*(escape(str(cell)) for cell in row))
+    out.print(table)
+    verdicts = {"Verifikasi": signed.verified, "Salinan yang ditambahi · a copy with something added": signed.changed}
+    for name, one in verdicts.items():
+        out.print(f"{name}: {one['said_id']} · {one['said_en']}", markup=False, highlight=False, soft_wrap=True)
+    if signed.pdfsig is None:
+        said = "not installed here (poppler-utils)"
+    else:
+        valid = sum("Signature is Valid" in line for line in signed.pdfsig)
+        whole = any("Total document signed" in line for line in signed.pdfsig)
+        said = f"{valid} × Signature is Valid; {'Total document signed' if whole else 'NOT the whole document'}"
+    out.print(f"pdfsig: {said}", highlight=False)
+    out.print(f"Dokumennya · the document: {signed.file}", highlight=False, soft_wrap=True)
+
+
+def show_answer(out: Console, answered: Answered) -> None:
+    """What was pledged and done, and the rate that was asked for."""
+    fulfilled = sum(status == "fulfilled" for status in answered.pledges.values())
+    heading(out, "Ikrar dan tindak lanjut", "pledges of 3.50 (from official results) and follow-ups (simulasi)")
+    out.print(f"Ikrar terpenuhi · pledges fulfilled: {fulfilled} of {len(answered.pledges)}", highlight=False)
+    for title in answered.followups:
+        out.print(f"  {title}", markup=False, highlight=False)
+    for name, english, funnel in (
+        ("Jawaban atas komitmen ini", "what came of this commitment", answered.funnel),
+        ("Jawaban atas kunjungan ke Sumedang", "what came of the visits to Sumedang", answered.visitors),
+    ):
+        heading(out, name, english)
+        for indonesian, said in zip(funnel["said_id"], funnel["said_en"], strict=True):
+            out.print(f"  {indonesian}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"  {said}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_year_on_year(
