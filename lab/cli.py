@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(operate.topics_app, name="topics")
 app.add_typer(operate.letters_app, name="dead-letters")
+app.add_typer(operate.audit_app, name="audit")
 app.command("republish")(operate.republish_topic)
 
 

@@ -10,15 +10,53 @@ from rich.table import Column, Table
 
 from chassis.deadletters import DeadLetters
 from chassis.store import Document
-from lab import letters, republish, system, topics
+from lab import audit, letters, republish, system, topics
 from lab.screen import At, err, in_words, out, stepping
 from lab.settings import settings_at
 
 T = TypeVar("T")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics, as the contracts say.")
+audit_app = typer.Typer(no_args_is_help=True, help="What proves that nothing was rewritten.")
 letters_app = typer.Typer(no_args_is_help=True, help="Records that a service could not handle.")
 
-Service = Annotated[Literal["assessment", "scoring", "notify"], typer.Option(help="Whose.")]
+Service = Annotated[Literal["assessment", "scoring", "commitment", "notify"], typer.Option(help="Whose.")]
+
+
+@audit_app.command("verify")
+def verify_audit(
+    key: Annotated[
+        list[Path] | None, typer.Option(help="Public keys of checkpoints: answers of GET /commitment/v1/audit/key.")
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Kept elsewhere: answers of GET /commitment/v1/audit/checkpoint.")
+    ] = None,
+    kafka: Annotated[bool, typer.Option("--kafka", help="Also against every fact that Kafka has.")] = False,
+    directory: At = system.DIRECTORY,
+) -> None:
+    """Look for anything that was edited, deleted, inserted, reordered or cut off in commitments; exit status 1 if so.
+
+    Whoever owns the whole database could rewrite all of it alike: only a checkpoint that was kept elsewhere, or Kafka,
+    tells then. Without `--key` checkpoints are not looked at.
+    """
+    with in_words():
+        audited = asyncio.run(
+            audit.verify(
+                settings_at(directory),
+                keys=[audit.public_key(path.read_bytes()) for path in key or []],
+                kept_elsewhere=[audit.kept(path) for path in checkpoint or []],
+                kafka=kafka,
+            )
+        )
+    out.print(
+        f"{audited.commitments} commitments, {audited.entries} entries, {audited.documents} documents, "
+        f"{audited.heads} heads in facts, {audited.checkpoints} checkpoints",
+        highlight=False,
+    )
+    for finding in audited.findings:
+        err.print(f"{finding.code}: {finding.about}: {finding.said}", markup=False, highlight=False, soft_wrap=True)
+    if audited.findings:
+        raise typer.Exit(1)
+    out.print("Nothing was rewritten.", highlight=False)
 
 
 @topics_app.command("list")
