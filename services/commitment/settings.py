@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from chassis.settings import Settings
+from services.commitment.domain.signing import TURN_S
 
 
 class CommitmentSettings(Settings):
@@ -31,6 +32,8 @@ class CommitmentSettings(Settings):
     """Of the application at the eSign Client (Basic authentication)."""
     bsre_answers_within_s: Annotated[float, Field(gt=0, le=600)] = 300.0
     """An answer that comes later is not waited for: its outcome is unknown."""
+    turn_s: Annotated[float, Field(gt=0, le=3_600)] = TURN_S
+    """A signer's turn that nothing came of is free again after so long; one that was sent is unknown then."""
     signer_waits_s: Annotated[float, Field(gt=0, le=120)] = 60.0
     """A signer whose provider takes longer is told to look again (202)."""
     audit_signing_key: SecretStr | None = None

@@ -82,6 +82,7 @@ def claimed(
     provider: Provider,
     certificate_sha256: str,
     request: str,
+    lasts: timedelta,
     actor: Actor,
 ) -> Commitment:
     """The paper with its turn taken. Raises TurnTaken, OutcomeUnknown, and what `check_may_sign` does."""
@@ -99,16 +100,15 @@ def claimed(
         base_sha256=sheet.sha256,
         certificate_sha256=certificate_sha256,
         since=actor.at,
-        until=actor.at + timedelta(seconds=TURN_S),
+        until=actor.at + lasts,
     )
     return _with(commitment, sheet, turn=turn)
 
 
-def sent(commitment: Commitment, sheet: Sheet, *, actor: Actor) -> Acted:
+def sent(commitment: Commitment, sheet: Sheet, *, lasts: timedelta, actor: Actor) -> Acted:
     """The document leaves the house."""
     assert sheet.turn
-    until = actor.at + timedelta(seconds=TURN_S)
-    turn = sheet.turn.model_copy(update={"state": TurnState.SENDING, "until": until})
+    turn = sheet.turn.model_copy(update={"state": TurnState.SENDING, "until": actor.at + lasts})
     about = {"paper": sheet.paper, "block": turn.block, "attempt": turn.attempt, "before_sha256": sheet.sha256}
     acted = commitment.act(Act.SENT, actor, about=about)
     return Acted(_with(acted.state, sheet, turn=turn), acted.entries)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
@@ -132,6 +133,7 @@ async def _claim(
             provider=provider,
             certificate_sha256=expected,
             request=request.id,
+            lasts=timedelta(seconds=desk.settings.turn_s),
             actor=actor_of(viewer, kept),
         )
         return Acted(claimed)
@@ -156,7 +158,8 @@ async def _carry(claim: _Claim, provider: SigningProvider, asked: Asked, desk: D
     crash_point("sign.claimed")
     base = await desk.revisions.file(commitment.commitment, sheet.paper, sheet.sha256)
     if provider.remote:
-        await _settle(claim, desk, lambda state, at, actor: signing.sent(state, at, actor=actor))
+        lasts = timedelta(seconds=desk.settings.turn_s)
+        await _settle(claim, desk, lambda state, at, actor: signing.sent(state, at, lasts=lasts, actor=actor))
         crash_point("sign.sending")
     try:
         office = party.signatory.office if party.signatory else ""
