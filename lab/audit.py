@@ -46,13 +46,13 @@ class Audited:
     findings: Sequence[Finding]
 
 
-def public_key(content: bytes) -> Ed25519PublicKey:
-    """Of a file: 32 bytes in base64, as `GET /commitment/v1/audit/key` answers, or that answer. Raises LabError."""
+def public_keys(content: bytes) -> list[Ed25519PublicKey]:
+    """The answer of `GET /commitment/v1/audit/keys`, kept. Raises LabError."""
     try:
-        told = orjson.loads(content)["public_key"] if content.strip().startswith(b"{") else content.strip()
-        return Ed25519PublicKey.from_public_bytes(b64decode(told))
+        told = orjson.loads(content)["items"]
+        return [Ed25519PublicKey.from_public_bytes(b64decode(one["public_key"])) for one in told]
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError("The key file must hold 32 bytes in base64, as GET /commitment/v1/audit/key answers") from error
+        raise LabError("The file of keys must be what GET /commitment/v1/audit/keys answers") from error
 
 
 def kept(path: Path) -> Checkpoint:

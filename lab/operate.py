@@ -24,8 +24,8 @@ Service = Annotated[Literal["assessment", "scoring", "commitment", "notify"], ty
 
 @audit_app.command("verify")
 def verify_audit(
-    key: Annotated[
-        list[Path] | None, typer.Option(help="Public keys of checkpoints: answers of GET /commitment/v1/audit/key.")
+    keys: Annotated[
+        Path | None, typer.Option(help="Public keys of checkpoints: the answer of GET /commitment/v1/audit/keys.")
     ] = None,
     checkpoint: Annotated[
         list[Path] | None, typer.Option(help="Kept elsewhere: answers of GET /commitment/v1/audit/checkpoint.")
@@ -36,13 +36,13 @@ def verify_audit(
     """Look for anything that was edited, deleted, inserted, reordered or cut off in commitments; exit status 1 if so.
 
     Whoever owns the whole database could rewrite all of it alike: only a checkpoint that was kept elsewhere, or Kafka,
-    tells then. Without `--key` checkpoints are not looked at.
+    tells then. Without `--keys` checkpoints are not looked at.
     """
     with in_words():
         audited = asyncio.run(
             audit.verify(
                 settings_at(directory),
-                keys=[audit.public_key(path.read_bytes()) for path in key or []],
+                keys=audit.public_keys(keys.read_bytes()) if keys else [],
                 kept_elsewhere=[audit.kept(path) for path in checkpoint or []],
                 kafka=kafka,
             )

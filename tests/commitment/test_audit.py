@@ -167,11 +167,11 @@ async def test_who_rewrites_everything_is_found_by_kafka_and_by_a_kept_checkpoin
             if signed.id in named:
                 break
             await asyncio.sleep(0.2)
-    key = audit.public_key((await commitment.get("/audit/key")).content)
+    keys = audit.public_keys((await commitment.get("/audit/keys")).content)
     file = tmp_path / "checkpoint.json"
     file.write_bytes(answer.content)
     kept = audit.kept(file)
-    audited = await audit.verify(settings, keys=[key], kept_elsewhere=[kept])
+    audited = await audit.verify(settings, keys=keys, kept_elsewhere=[kept])
     assert [one for one in audited.findings if one.code.startswith(("checkpoint", "kept"))] == []
 
     was = await copy(database, signed.id)
@@ -181,7 +181,7 @@ async def test_who_rewrites_everything_is_found_by_kafka_and_by_a_kept_checkpoin
         await remove_all_of_it(database, signed.id)
         await database["facts"].delete_many({"aggregate": signed.id})
         await database["checkpoints"].delete_many({"_id": {"$gte": kept.number}})
-        audited = await audit.verify(settings, keys=[key], kept_elsewhere=[kept], kafka=True)
+        audited = await audit.verify(settings, keys=keys, kept_elsewhere=[kept], kafka=True)
     finally:
         await put_back(database, signed.id, was)
         await database["facts"].insert_many(facts)

@@ -209,7 +209,7 @@ COMMITMENT: dict[str, str] = {
     "GET /funnel/organizations.csv":       "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
     "GET /regions/{region}/timeline":      "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
     "GET /audit/checkpoint":               "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
-    "GET /audit/key":                      "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
+    "GET /audit/keys":                     "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
 }  # fmt: skip
 # Lists answer everybody, each with what they may see: who finds the assessment among it?
 LISTED = {

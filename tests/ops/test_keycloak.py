@@ -356,6 +356,7 @@ async def test_portal_signs_people_in_by_code_and_proof(town: Town, scoring: htt
     tokens = town.grant("livinglab-portal", code=code, code_verifier=proof, **redeem).raise_for_status().json()
     claims = claims_of(tokens["access_token"])
     assert (claims["organization"], claims["roles"]) == ("32.11", ["koordinator-spbe"])
+    assert 0 < claims["auth_time"] <= claims["iat"], "what a signature asks for"
     assert claims_of(tokens["id_token"])["name"] == "Koordinator Uji"
     assert not claims.keys() & {"name", "preferred_username", "email", "realm_access", "resource_access"}
     answer = await scoring.get("/scores", params={"region": "32.11"}, headers=bearer(tokens["access_token"]))

@@ -1,6 +1,5 @@
 """The audit trail: what was done with a commitment, and what proves that nothing of it was rewritten."""
 
-from base64 import b64encode
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ from chassis.auth import CurrentViewer
 from chassis.conditional import NOT_MODIFIED, told
 from chassis.openapi import routes
 from chassis.problems import problems
-from services.commitment.api.parameters import CheckpointStore, CommitmentStore, IdIn, Own
+from services.commitment.api.parameters import CheckpointStore, CommitmentStore, IdIn
 from services.commitment.domain.checkpoint import Checkpoint
 from services.commitment.domain.trail import Act
 from services.commitment.usecases import audit as usecases
@@ -45,6 +44,13 @@ class KeyOut(BaseModel):
     """Ed25519, raw, in base64."""
 
     public_key: str
+    since: datetime
+
+
+class KeysOut(BaseModel):
+    """The present one last; earlier ones for the checkpoints that they signed."""
+
+    items: list[KeyOut]
 
 
 @router.get("/commitments/{commitment_id}/trail", responses=problems(401, 403, 404, 422, 429, 503) | NOT_MODIFIED)
@@ -62,7 +68,8 @@ async def audit_checkpoint(checkpoints: CheckpointStore, request: Request) -> Ch
     return told(await usecases.latest(checkpoints), request)
 
 
-@router.get("/audit/key", responses=problems(404, 429) | NOT_MODIFIED)
-async def audit_key(settings: Own, request: Request) -> KeyOut:
+@router.get("/audit/keys", responses=problems(429, 503) | NOT_MODIFIED)
+async def audit_keys(checkpoints: CheckpointStore, request: Request) -> KeysOut:
     """What checkpoints are verified with."""
-    return told(KeyOut(public_key=b64encode(usecases.public_key(settings)).decode()), request)
+    keys = [KeyOut(public_key=key, since=since) for key, since in await checkpoints.keys()]
+    return told(KeysOut(items=keys), request)

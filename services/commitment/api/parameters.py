@@ -14,7 +14,6 @@ from contracts.commitment import Id
 from contracts.organizations import OrganizationId
 from contracts.regions import Directory
 from services.commitment.pool import Pool
-from services.commitment.settings import CommitmentSettings
 from services.commitment.signers import Signers
 from services.commitment.store.checkpoints import Checkpoints
 from services.commitment.store.commitments import Commitments
@@ -41,7 +40,6 @@ UploadStore = Annotated[Uploads, provided(Uploads)]
 VisitStore = Annotated[Visits, provided(Visits)]
 CommitmentStore = Annotated[Commitments, provided(Commitments)]
 CheckpointStore = Annotated[Checkpoints, provided(Checkpoints)]
-Own = Annotated[CommitmentSettings, provided(Settings)]
 PresenceStore = Annotated[Presence, provided(Presence)]
 RevisionStore = Annotated[Revisions, provided(Revisions)]
 PoolOf = Annotated[Pool, provided(Pool)]

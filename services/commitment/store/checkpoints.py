@@ -1,9 +1,10 @@
 """Signed checkpoints of all trails, by number: two workers can't make the same one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pymongo import IndexModel
 
+from chassis.clock import now
 from chassis.service import Parts
 from chassis.store import Document, aggregate, claim_due, ensure_indexes, insert_once
 from services.commitment.domain.checkpoint import Checkpoint
@@ -14,10 +15,11 @@ TURN = "turn"
 
 
 class Checkpoints:
-    """And when the next one is due."""
+    """And the keys that sign them, and when the next one is due."""
 
     def __init__(self, parts: Parts) -> None:
         self._checkpoints = parts.collection("checkpoints")
+        self._keys = parts.collection("checkpoint_keys")
         self._turns = parts.collection("checkpoint_turns")
         self._commitments = parts.collection("commitments")
 
@@ -36,6 +38,15 @@ class Checkpoints:
         """The next one, by the database's clock."""
         later = {"$add": ["$$NOW", round(after.total_seconds() * 1_000)]}
         await self._turns.update_one({"_id": TURN}, [{"$set": {"due_at": later}}])
+
+    async def note_key(self, public_key: str) -> None:
+        """What checkpoints are signed with from now on; a repeat changes nothing."""
+        await insert_once(self._keys, {"_id": public_key, "since": now()})
+
+    async def keys(self) -> list[tuple[str, datetime]]:
+        """Public keys, the first first: old ones stay, for the checkpoints that they signed."""
+        found = await self._keys.find().sort("since", 1).to_list(None)
+        return [(one["_id"], one["since"]) for one in found]
 
     async def all(self) -> list[Checkpoint]:
         """By number."""

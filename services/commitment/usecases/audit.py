@@ -1,7 +1,7 @@
 """The audit trail from outside: entries for those who take part, checkpoints for everybody."""
 
 import asyncio
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,16 +46,12 @@ async def latest(checkpoints: Checkpoints) -> Checkpoint:
     return found
 
 
-def public_key(settings: CommitmentSettings) -> bytes:
-    """Raw, 32 bytes. Raises NotFound where no checkpoints are made."""
-    if (key := signing_key(settings)) is None:
-        raise NotFound
-    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-
 async def keep_checkpoints(checkpoints: Checkpoints, settings: CommitmentSettings) -> None:
     """For ever: one each `audit_every_s`, where something was done since. Several workers share it by a lease."""
     key = signing_key(settings)
+    if key:
+        public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        await checkpoints.note_key(b64encode(public).decode())
     while key:
         if await checkpoints.claim_due():
             await _next(checkpoints, key)
