@@ -112,6 +112,11 @@ def test_notify_has_the_same_keys_in_both_roles_and_nobody_else_has_them(
         assert found == {key: compose_variables[key] if holds else None for key in keys}, name
 
 
+def test_the_key_of_the_audit_is_held_by_the_worker_alone(compose: dict[str, Any]) -> None:
+    holders = [name for name, one in compose["services"].items() if "AUDIT_SIGNING_KEY" in one.get("environment", {})]
+    assert holders == ["commitment-worker"]
+
+
 def test_services_reach_the_world_by_one_network_alone(compose: dict[str, Any], services: list[str]) -> None:
     for service in services:
         for role in ("api", "worker"):

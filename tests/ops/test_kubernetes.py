@@ -282,6 +282,15 @@ def test_notify_has_the_same_keys_in_both_roles_and_nobody_else_has_them(manifes
     assert sorted(holders) == ["Deployment/notify-api", "Deployment/notify-worker"]
 
 
+def test_the_key_of_the_audit_is_held_by_the_worker_alone(manifests: Manifests) -> None:
+    holders = [
+        policies.title(workload)
+        for workload in policies.workloads(manifests)
+        if any(one["name"] == "AUDIT_SIGNING_KEY" for one in policies.main_container(workload).get("env", []))
+    ]
+    assert holders == ["Deployment/commitment-worker"]
+
+
 def test_topics_are_those_of_the_contracts(manifests: Manifests) -> None:
     deployed = {
         topic["metadata"]["name"]: (
