@@ -60,6 +60,8 @@ def _signing_alone(reader: PdfFileReader, field: DictionaryObject, *, base: int,
         return False
     reference = field.container_ref
     assert isinstance(reference, Reference)
+    if reference not in old:  # a provider's own: the form and a page changed with it
+        return False
     allowed = {reference}
     root = getattr(reader.root_ref, "reference", reader.root_ref)
     try:
