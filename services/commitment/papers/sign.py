@@ -61,7 +61,7 @@ def sign(asked: Request, identity: Identity, tsa_url: str) -> bytes:
     """The document with its signature. Raises WrongPassphraseForKey, NoTimeStamp."""
     try:
         key = load_private_key_from_pemder_data(identity.key, identity.passphrase)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # an empty one is a TypeError
         raise WrongPassphraseForKey from error
     store = SimpleCertificateStore()
     store.register_multiple([asn1crypto.x509.Certificate.load(one) for one in identity.chain])
