@@ -11,7 +11,7 @@ from pyhanko.sign.timestamps import HTTPTimeStamper, TimestampRequestError
 from pyhanko.sign.validation.dss import collect_validation_info
 from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko_certvalidator import ValidationContext
-from pyhanko_certvalidator.errors import ValidationError
+from pyhanko_certvalidator.errors import PathError, ValidationError
 
 FIELD = "stempel-waktu-dokumen"
 
@@ -28,7 +28,7 @@ def seal(pdf: bytes, *, tsa_url: str, roots: Sequence[bytes]) -> bytes:
     """
     try:
         return asyncio.run(_seal(pdf, tsa_url, roots))
-    except (TimestampRequestError, SignatureValidationError, ValidationError, OSError) as error:
+    except (TimestampRequestError, SignatureValidationError, ValidationError, PathError, OSError) as error:
         raise NotSealable(f"{type(error).__name__}: {error}") from error
 
 
