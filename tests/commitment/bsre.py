@@ -24,7 +24,7 @@ from typing import Any
 import asn1crypto.x509
 import httpx
 import pikepdf
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from pyhanko.keys import load_certs_from_pemder, load_private_key_from_pemder_data
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -230,7 +230,7 @@ class EsignClient:
 
 @web.middleware
 async def _authenticated(request: web.Request, handler: Any) -> web.StreamResponse:
-    if request.headers.get("Authorization") != BasicAuth(USER, PASSWORD).encode():
+    if request.headers.get("Authorization") != "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode():
         return _error(401)
     return await handler(request)
 

@@ -15,7 +15,6 @@ from urllib.parse import quote
 import orjson
 import structlog
 from aiohttp import (
-    BasicAuth,
     ClientConnectorError,
     ClientError,
     ClientSession,
@@ -80,7 +79,7 @@ class Bsre:
         self._address = address
         self._answers_within_s = answers_within_s
         self._session = ClientSession(
-            auth=BasicAuth(user, password, encoding="utf-8"),
+            headers={"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()},
             cookie_jar=DummyCookieJar(),
             # A kept connection that the other side has closed would make an outcome unknown for nothing.
             connector=TCPConnector(force_close=True),
@@ -100,6 +99,8 @@ class Bsre:
         if not (secret.passphrase or secret.totp):
             raise WrongPassphrase(field="passphrase")
         status = _told(await self._ask("POST", STATUS, within_s=ASK_WITHIN_S, body=who)).get("status")
+        if not isinstance(status, str):
+            raise ProviderUnavailable
         if status != ISSUED:
             raise NotRegistered if status == "NOT_REGISTERED" else NoCertificate
         (identity,) = who.values()
@@ -173,7 +174,8 @@ class Bsre:
 
 def same_person(certified: str, named: str) -> bool:
     """Whether two names differ by nothing but capitals and titles: `Dr. H. BUDI, S.T., MM` is `Budi`."""
-    return _without_titles(certified) == _without_titles(named)
+    words = _without_titles(certified)
+    return bool(words) and words == _without_titles(named)
 
 
 def _without_titles(name: str) -> list[str]:
