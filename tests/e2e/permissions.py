@@ -169,7 +169,7 @@ COMMITMENT: dict[str, str] = {
     "GET /commitments/{commitment_id}/room":
                                            "401 200 200 200 200 200 200 403 200 200 200 200 403 403 403 200",
     "PUT /commitments/{commitment_id}/room":
-                                           "401 204 204 204 204 204 204 403 204 204 204 204 403 403 403 204",
+                                           "401 200 200 200 200 200 200 403 200 200 200 200 403 403 403 200",
     "GET /commitments/{commitment_id}/document":
                                            "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
     "GET /commitments/{commitment_id}/trail":

@@ -139,7 +139,7 @@ def test_the_ministries_guide_does_what_it_says(tmp_path: Path) -> None:
 
 def test_the_ministries_guide_names_every_fact() -> None:
     text = (ROOT / "docs/start-ministry.md").read_text()
-    rows = re.findall(r"^\| `([a-z.]+)` \| `(livinglab\.[a-z]+)` \| ([a-z -]+) \| `([a-z/]+)` \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z._]+)` \| `(livinglab\.[a-z]+)` \| ([a-z -]+) \| `([a-z/]+)` \|", text, re.MULTILINE)
     assert rows == [(fact.name, fact.topic.name, fact.topic.key, fact.source) for fact in events.ALL]
 
 

@@ -184,9 +184,11 @@ async def signing_room(
     return told(RoomOut.model_validate(room, from_attributes=True), request)
 
 
-@router.put("/commitments/{commitment_id}/room", status_code=204, responses=problems(401, 403, 404, 422, 429, 503))
+@router.put("/commitments/{commitment_id}/room", responses=problems(401, 403, 404, 422, 429, 503))
 async def enter_room(
     commitment_id: IdIn, viewer: CurrentViewer, commitments: CommitmentStore, presence: PresenceStore
-) -> None:
-    """Be here, for the next 25 seconds."""
+) -> RoomOut:
+    """Be here, for the next 25 seconds; the room as it is with you."""
     await rooms.enter(commitment_id, viewer=viewer, commitments=commitments, presence=presence)
+    room = await rooms.look(commitment_id, viewer=viewer, commitments=commitments, presence=presence)
+    return RoomOut.model_validate(room, from_attributes=True)
