@@ -308,10 +308,11 @@ def _check_object(pairs: Sequence[tuple[str, Any]]) -> None:
 def _check_float(text: str) -> None:
     if math.isinf(number := float(text)):
         _refuse_number(text)
+    # Not shown: it may be a NIK, which no answer repeats.
     if Decimal(repr(number)) != Decimal(text):  # it would become another one on the way, unnoticed
         raise NotANumber(
-            f"{_shown(text)} has more digits than a JSON number keeps. Send it as text.",
-            f"{_shown(text)} memiliki lebih banyak digit daripada angka JSON. Kirim sebagai teks.",
+            "A number in it has more digits than a JSON number keeps. Send it as text.",
+            "Ada angka dengan lebih banyak digit daripada angka JSON. Kirim sebagai teks.",
         )
 
 
@@ -320,10 +321,10 @@ def _check_int(text: str) -> None:
         _refuse_number(text)
 
 
-def _refuse_number(text: str) -> NoReturn:
+def _refuse_number(_text: str) -> NoReturn:
     raise NotANumber(
-        f"{_shown(text)} is not a number of ordinary size. Send one, or send it as text.",
-        f"{_shown(text)} bukan angka berukuran wajar. Kirim yang wajar, atau sebagai teks.",
+        "A number in it is not of ordinary size. Send one that is, or send it as text.",
+        "Ada angka yang ukurannya tidak wajar. Kirim yang wajar, atau sebagai teks.",
     )
 
 
