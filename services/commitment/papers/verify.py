@@ -14,7 +14,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.diff_analysis import DEFAULT_DIFF_POLICY, SuspiciousModification
 from pyhanko.sign.validation import async_validate_pdf_signature, async_validate_pdf_timestamp
 from pyhanko.sign.validation.dss import DocumentSecurityStore
-from pyhanko.sign.validation.errors import NoDSSFoundError, SignatureValidationError
+from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
@@ -79,7 +79,8 @@ def examine(pdf: bytes, roots: Sequence[bytes]) -> Examined:
     """Validate every signature of a file. roots: DER. Never raises for what the file holds.
 
     Nothing is fetched, for a stranger's file would choose from where: revocations are known from what is stored in the
-    file, which a sealed one has.
+    file, which a sealed one has. Certificates are judged as of the last time stamp, so that a signature outlives them
+    (ETSI EN 319 102-1, 5.5); the authority of that time stamp is judged as of today.
     """
     if not pdf.startswith(b"%PDF-"):
         return Examined(Verdict.NOT_A_PDF)
@@ -101,13 +102,10 @@ async def _examine(reader: PdfFileReader, roots: Sequence[bytes]) -> Examined:
         return Examined(Verdict.NO_SIGNATURE)
     if len(signatures) + len(stamps) > SIGNATURES_MAX:
         return Examined(Verdict.TOO_COMPLEX)
-    context = _context(reader, roots)
-    try:
-        looked = [await _look(signature, context) for signature in signatures]
-        sealed = [await _stamp(stamp, context) for stamp in stamps]
-    finally:
-        await context.aclose()
     last = max([*signatures, *stamps], key=_end)
+    context = await _context(reader, last, roots)
+    looked = [await _look(signature, context) for signature in signatures]
+    sealed = [await _stamp(stamp, context) for stamp in stamps]
     last.compute_integrity_info(skip_diff=True)
     whole = last.coverage is SignatureCoverageLevel.ENTIRE_FILE
     return Examined(
@@ -177,16 +175,31 @@ async def _stamp(stamp: EmbeddedPdfSignature, context: ValidationContext) -> tup
     return status.intact and status.valid, status.timestamp if status.trusted else None
 
 
-def _context(reader: PdfFileReader, roots: Sequence[bytes]) -> ValidationContext:
+async def _context(reader: PdfFileReader, last: EmbeddedPdfSignature, roots: Sequence[bytes]) -> ValidationContext:
     asked: dict[str, Any] = {
         "trust_roots": [asn1crypto.x509.Certificate.load(root) for root in roots],
         "allow_fetching": False,
         "revocation_mode": "soft-fail",
     }
+    has_some = "/DSS" in reader.root
+    stored = DocumentSecurityStore.read_dss(reader) if has_some else DocumentSecurityStore(writer=None)
+    # Without the revocations that are stored: once a CRL has run out, it fails what it is asked about.
+    today = ValidationContext(**asked, other_certs=list(stored.load_certs()))
+    # They count though issued a moment later, as of a signature that is not sealed yet.
+    at = {"moment": await _seen_at(last, today), "retroactive_revinfo": True}
+    return stored.as_validation_context(asked | at)
+
+
+async def _seen_at(last: EmbeddedPdfSignature, today: ValidationContext) -> datetime | None:
+    """When a time stamp authority saw what was signed last; None where it is none that we trust today."""
     try:
-        return DocumentSecurityStore.read_dss(reader).as_validation_context(asked)
-    except NoDSSFoundError:
-        return ValidationContext(**asked)
+        if last.sig_object["/Type"] == "/DocTimeStamp":
+            status = await async_validate_pdf_timestamp(last, today, skip_diff=True)
+        else:
+            status = (await async_validate_pdf_signature(last, today, skip_diff=True)).timestamp_validity
+    except SignatureValidationError:
+        return None
+    return status.timestamp if status and status.intact and status.valid and status.trusted else None
 
 
 def _end(signature: EmbeddedPdfSignature) -> int:
