@@ -1,7 +1,6 @@
 """Child processes: a few that are kept for our own documents, a fresh one for each of a stranger."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 
 from chassis.problem import Unavailable
-from services.commitment.papers.child import CONTEXT, PRELOADED, Overdone, confined, end_with_parent
+from services.commitment.papers.child import CONTEXT, PRELOADED, Overdone, begin, confined
 from services.commitment.settings import CommitmentSettings
 
 log = structlog.stdlib.get_logger()
@@ -77,14 +76,7 @@ class Pool:
 
     def _made(self) -> ProcessPoolExecutor:
         CONTEXT.set_forkserver_preload(PRELOADED)
-        return ProcessPoolExecutor(self._processes, mp_context=CONTEXT, initializer=_begin)
-
-
-def _begin() -> None:
-    end_with_parent()
-    # Each change that a policy finds suspicious would be logged with a traceback.
-    for name in ("pyhanko", "pyhanko_certvalidator"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        return ProcessPoolExecutor(self._processes, mp_context=CONTEXT, initializer=begin)
 
 
 def _nothing() -> None:

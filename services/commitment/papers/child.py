@@ -1,5 +1,6 @@
 """A stranger's document is looked at in a child of its own, with little memory and little time."""
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -43,12 +44,16 @@ def confined(function: Callable[..., T], *args: Any) -> T:
         here.close()
 
 
-def end_with_parent() -> None:
-    """In a child: end when the parent does. After `kill -9` of it, fork server and children would stay for ever."""
+def begin() -> None:
+    """In a child: say nothing, and end when the parent does."""
+    # Each change that a policy finds suspicious would be logged with a traceback.
+    for name in ("pyhanko", "pyhanko_certvalidator"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     parent = multiprocessing.parent_process()
     assert parent is not None, "called in a child"
 
     def wait() -> None:
+        # After `kill -9` of it, fork server and children would stay for ever.
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(0)
 
@@ -56,7 +61,7 @@ def end_with_parent() -> None:
 
 
 def _limited(pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    end_with_parent()
+    begin()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
