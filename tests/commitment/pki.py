@@ -36,6 +36,8 @@ class Authority:
 
     folder: Path
     tsa_url: str
+    asked: list[str]
+    """Paths, in the order of requests."""
 
     @property
     def roots(self) -> list[bytes]:
@@ -112,8 +114,14 @@ def authority(
         kept = folder / "signers" / organization / "sekretaris-daerah.pem"
         kept.write_bytes(pem.armor("CERTIFICATE", certificate))
     application = build_animator_app(architectures, at_time=at, with_web_ui=False, allow_time_override=False)
+    asked: list[str] = []
+
+    async def note(request: web.Request, _response: web.StreamResponse) -> None:
+        asked.append(request.path)
+
+    application.on_response_prepare.append(note)
     with _served(application, port):
-        yield Authority(folder, address + pki.TSA_PATH)
+        yield Authority(folder, address + pki.TSA_PATH, asked)
 
 
 @contextmanager

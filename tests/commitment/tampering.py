@@ -24,10 +24,10 @@ def relabelled(pdf: bytes) -> bytes:
     return _written(writer)
 
 
-def flipped(pdf: bytes, place: int) -> bytes:
+def flipped(pdf: bytes, place: int, bit: int = 0) -> bytes:
     """One bit."""
     changed = bytearray(pdf)
-    changed[place] ^= 1
+    changed[place] ^= 1 << bit
     return bytes(changed)
 
 
