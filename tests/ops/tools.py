@@ -61,6 +61,17 @@ def run(
     )
 
 
+def debian_tool(name: str, package: str) -> Path:
+    """A program of the distribution; installed where it is missing and we may. Raises ToolMissing."""
+    if found := shutil.which(name):
+        return Path(found)
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", package]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S)
+        if done.returncode:
+            raise ToolMissing(f"{name} is missing; install it: apt-get install {package}\n{done.stderr}")
+    return Path(shutil.which(name) or name)
+
+
 def python_tool(name: str) -> Path:
     """A tool of the extra `ops`, from the environment that runs the tests."""
     tool = Path(sys.executable).parent / name
