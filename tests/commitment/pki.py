@@ -67,23 +67,26 @@ def request(pdf: bytes, field: str) -> Request:
     return Request(pdf, field, "Menyetujui naskah SHA-256 ab12", "Bandung", SEKDA, STAMP)
 
 
+def document(blocks: Sequence[str]) -> Document:
+    """Made: a page or more."""
+    return Document(
+        title="Komitmen bersama",
+        number=None,
+        opening="Pada hari ini kami bersepakat:",
+        legal_basis=(),
+        clauses=((None, "Naskah buatan untuk pengujian."),),
+        closing="Demikian.",
+        signed_at="Bandung, 12 Juli 2023",
+        sections=(Section("Para pihak", tuple(Block(one, (SEKDA,), "Kabupaten Uji", "") for one in blocks)),),
+        foot="Naskah 1",
+        verification_url="http://localhost:8080/v/1",
+        legal_note="Tidak berlaku secara hukum",
+    )
+
+
 def paper(blocks: Sequence[str]) -> bytes:
-    """Made: a page or more, with an empty field for each block."""
-    return typeset(
-        Document(
-            title="Komitmen bersama",
-            number=None,
-            opening="Pada hari ini kami bersepakat:",
-            legal_basis=(),
-            clauses=((None, "Naskah buatan untuk pengujian."),),
-            closing="Demikian.",
-            signed_at="Bandung, 12 Juli 2023",
-            sections=(Section("Para pihak", tuple(Block(one, (SEKDA,), "Kabupaten Uji", "") for one in blocks)),),
-            foot="Naskah 1",
-            verification_url="http://localhost:8080/v/1",
-            legal_note="Tidak berlaku secara hukum",
-        )
-    ).pdf
+    """With an empty field for each block."""
+    return typeset(document(blocks)).pdf
 
 
 @contextmanager
