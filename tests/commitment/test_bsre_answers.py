@@ -171,6 +171,30 @@ async def test_a_lost_answer_is_unknown_and_not_asked_again(open_: Open) -> None
     assert calls == [SIGN]
 
 
+async def test_a_document_is_not_carried_on_to_wherever_a_redirect_leads(open_: Open) -> None:
+    calls: list[str] = []
+
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        calls.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    with pytest.raises(NoAnswer, match="status_307"):
+        await signed(await open_(redirect))
+    assert calls == [SIGN]
+
+
+async def test_what_a_signer_says_to_be_their_nik_leads_nowhere_else(open_: Open) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.raw_path)
+        return web.json_response({"status": "ISSUE"})
+
+    with pytest.raises(Problem):
+        await (await open_(answer)).expect(SIGNATORY, "32.11", Secret(nik="../../x?y=#z", passphrase="x"))
+    assert asked == [STATUS, f"{CHAIN}/..%2F..%2Fx%3Fy%3D%23z"]
+
+
 async def test_an_answer_that_never_comes_is_unknown(open_: Open) -> None:
     over = asyncio.Event()
 
