@@ -350,7 +350,7 @@ async def test_who_waits_longer_than_a_signer_does_finds_the_signature_later(
         address = f"{part.address}/commitment/v1"
         async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
             case: Case = await begin(client)
-            await esign.fault(slow_s=3)
+            await esign.fault(slow_s=5)
             same = key()
             answer = await case.by_bsre(idempotency=same)
             assert (answer.status_code, answer.json()) == (202, {"pending": True, "signature": None})
