@@ -67,6 +67,26 @@ def esign_client(directory: Path, *, pki: Path, tsa_url: str) -> Part:
     return Part("bsre", address=address, port=port, command=command, directory=directory, probe=missing, env=env)
 
 
+@dataclass(slots=True)
+class Esign:
+    """The fake, from where a test begins."""
+
+    control: httpx.AsyncClient
+    before: int = 0
+
+    async def fault(self, **fault: Any) -> None:
+        """What the next call to sign does wrong."""
+        assert (await self.control.post("/fault", json=fault)).status_code == 204
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """To sign, of this test."""
+        return (await self.control.get("/calls")).json()[self.before :]
+
+    async def last(self) -> bytes:
+        """What it signed last, whoever got it."""
+        return (await self.control.get("/signed/last")).content
+
+
 class Fault(BaseModel):
     """What the next call to sign does wrong."""
 

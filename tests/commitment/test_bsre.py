@@ -6,6 +6,7 @@ the paper never takes anything up unseen, and each call at the fake is in the au
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -24,33 +25,15 @@ from lab.parts import Part, service
 from lab.pki import passphrase
 from services.commitment.providers.local import certificates, slug
 from tests.acting import DEADLINE_S, Headers, Tokens, eventually, key
-from tests.commitment.bsre import PASSWORD, USER, esign_client, nik_of
+from tests.commitment.bsre import PASSWORD, USER, Esign, esign_client, nik_of
+from tests.commitment.test_signing import sealed
 from tests.committing import SEKDA, Committing, drafted, signatory
 
 pytestmark = pytest.mark.real
 
-Serve = Callable[..., httpx.AsyncClient]
 Entry = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Esign:
-    """The fake, from where a test begins."""
-
-    control: httpx.AsyncClient
-    before: int = 0
-
-    async def fault(self, **fault: Any) -> None:
-        """What the next call to sign does wrong."""
-        assert (await self.control.post("/fault", json=fault)).status_code == 204
-
-    async def calls(self) -> list[dict[str, Any]]:
-        """To sign, of this test."""
-        return (await self.control.get("/calls")).json()[self.before :]
-
-    async def last(self) -> bytes:
-        """What it signed last, whoever got it."""
-        return (await self.control.get("/signed/last")).content
+READY_WITHIN_S = 60
+"""One more beside a whole lab: 20 s were seen where others work on the same two cores."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,8 @@ async def esign(fake: Part) -> AsyncGenerator[Esign]:
         yield asked
 
 
-def the_service(directory: Path, living_lab: system.System, fake: Part, **changes: str) -> Part:
+@contextmanager
+def the_service(directory: Path, living_lab: system.System, fake: Part, **changes: str) -> Generator[Part]:
     """Commitment, as an agency would set it up that has an eSign Client: on the lab's database, beside its worker."""
     env = {
         **living_lab.environment,
@@ -83,7 +67,13 @@ def the_service(directory: Path, living_lab: system.System, fake: Part, **change
         "LOG_LEVEL": "DEBUG",
         **changes,
     }
-    return service(directory, "commitment", env)
+    part = service(directory, "commitment", env)
+    part.launch()
+    try:
+        part.wait_ready(READY_WITHIN_S)
+        yield part
+    finally:
+        part.stop()
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +191,8 @@ async def test_by_nik_and_passphrase_beside_local_ones_and_verified_by_anybody(
     assert (await case.acts())[:6] == ["sent", "signed", "sent", "signed", "signed", "entered_force"]
     await check_each_call_is_told(case, esign, 2)
 
-    async def verified() -> httpx.Response:
-        found = await client.get(f"/verifications/{case.one.id}")
-        return found if found.json()["documents"][0]["sealed_at"] else httpx.Response(404, text=found.text)
-
-    (document,) = (await eventually(verified)).json()["documents"]
+    await sealed(case.one)
+    (document,) = (await client.get(f"/verifications/{case.one.id}")).json()["documents"]
     assert (document["verdict"], document["valid"], len(document["signatures"])) == ("valid", True, 3)
 
 
