@@ -168,6 +168,22 @@ def test_a_page_that_was_changed_two_revisions_ago_is_refused(
     assert code(judge, signed[0], got, field=None) == "changed_beside_signing"
 
 
+def test_a_signature_that_leaves_out_the_one_before_it_is_refused(
+    signed: Sequence[bytes], judge: Judge, authority: Authority
+) -> None:
+    # Its cross-references go on from before the first signature: its bytes are there, its field is empty again.
+    earlier = PdfFileReader(BytesIO(signed[0])).last_startxref
+    writer = IncrementalPdfFileWriter(BytesIO(signed[1]))
+    writer.prev.last_startxref = earlier
+    writer.update_root()
+    out = BytesIO()
+    writer.write(out)
+    got = authority.sign(out.getvalue(), "p02", SECOND)
+    assert got.startswith(signed[1])
+    assert [one.field_name for one in PdfFileReader(BytesIO(got)).embedded_signatures] == ["p02"]
+    assert code(judge, signed[1], got, field="p02", by=SECOND) == "revision_left_out"
+
+
 def test_bytes_after_the_signature_that_are_no_revision_are_refused(signed: Sequence[bytes], judge: Judge) -> None:
     assert code(judge, signed[0], signed[1] + b"\n% hello\n") == "trailing_bytes"
 

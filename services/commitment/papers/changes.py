@@ -13,29 +13,44 @@ _OF_SIGNING = frozenset({"/V", "/AP", "/M"})
 _OF_NO_CONTENT = frozenset({"/Extensions", "/Metadata", "/Version", "/DSS"})
 
 
-def filled_fields(reader: PdfFileReader) -> Mapping[str, DictionaryObject]:
-    """Signature fields that hold a signature, by name; the signatures themselves are not read.
+def last_revision(reader: PdfFileReader, sent: bytes) -> int | None:
+    """The revision that was the last of `sent`, which the file begins with; None where its newer ones leave it out."""
+    at = int(sent[sent.rindex(b"startxref") :].split()[1])
+    revisions = range(reader.xrefs.total_revisions)
+    return next((one for one in revisions if reader.xrefs.get_startxref_for_revision(one) == at), None)
 
-    pyHanko's own list reads each, hex in pure Python: 0.56 s at 63 signatures, this 0.04 s.
+
+def newly_filled(reader: PdfFileReader, base: int) -> Mapping[str, DictionaryObject]:
+    """Signature fields that got their signature after revision `base`, by name; no signature is read.
+
+    pyHanko's own list reads each, hex in pure Python: 0.56 s at 63 signatures.
     """
-    found: dict[str, DictionaryObject] = {}
+    touched, known = _touched(reader, base), _known(reader, base)
+    before = reader.get_historical_resolver(base)
     root: Any = reader.root
     form = root["/AcroForm"] if "/AcroForm" in root else {}  # noqa: SIM401 -- `get` does not follow references
-    for reference in form["/Fields"] if "/Fields" in form else ():  # noqa: SIM401
-        one = reference.get_object()
-        if "/FT" in one and one["/FT"] == "/Sig" and "/V" in one:
+    fields = form["/Fields"] if "/Fields" in form else ()  # noqa: SIM401
+    found: dict[str, DictionaryObject] = {}
+    for reference in fields:
+        if reference.reference not in touched or not _filled(one := reference.get_object()):
+            continue
+        if reference.reference not in known or not _filled(before(reference.reference)):
             found[str(one["/T"])] = one
     return found
 
 
-def changed_beside(reader: PdfFileReader, field: DictionaryObject, *, base: int, size: int) -> bool:
+def _filled(field: object) -> bool:
+    return isinstance(field, DictionaryObject) and "/FT" in field and field["/FT"] == "/Sig" and "/V" in field
+
+
+def changed_beside(reader: PdfFileReader, field: DictionaryObject, base: int) -> bool:
     """Whether revisions after `base` touched anything but this field, what signing must touch, and validation data.
 
-    size: /Size of the trailer at `base`. What is quick to see is seen first (0.07 s instead of 2 s at 63 signatures);
-    only where more was touched the policy looks. `review_file` walks every revision: `apply` on the last one alone lets
-    a page pass that was changed in a revision between.
+    What is quick to see is seen first (0.07 s instead of 2 s at 63 signatures); only where more was touched the policy
+    looks. `review_file` walks every revision: `apply` on the last one alone lets a page pass that was changed in a
+    revision between.
     """
-    if _signing_alone(reader, field, base=base, size=size):
+    if _signing_alone(reader, field, base):
         return False
     return isinstance(DEFAULT_DIFF_POLICY.review_file(reader, base), SuspiciousModification)
 
@@ -48,13 +63,20 @@ def validation_data_alone(reader: PdfFileReader, after: int) -> bool:
     return reviewed.modification_level <= ModificationLevel.LTA_UPDATES
 
 
-def _signing_alone(reader: PdfFileReader, field: DictionaryObject, *, base: int, size: int) -> bool:
-    old = {ref for number in range(base + 1) for ref in reader.xrefs.explicit_refs_in_revision(number)}
-    touched: set[Reference] = set()
-    for number in range(base + 1, reader.xrefs.total_revisions):
-        if set(reader.xrefs.refs_freed_in_revision(number)):
-            return False
-        touched |= set(reader.xrefs.explicit_refs_in_revision(number))
+def _known(reader: PdfFileReader, base: int) -> set[Reference]:
+    return {ref for number in range(base + 1) for ref in reader.xrefs.explicit_refs_in_revision(number)}
+
+
+def _touched(reader: PdfFileReader, base: int) -> set[Reference]:
+    after = range(base + 1, reader.xrefs.total_revisions)
+    return {ref for number in after for ref in reader.xrefs.explicit_refs_in_revision(number)}
+
+
+def _signing_alone(reader: PdfFileReader, field: DictionaryObject, base: int) -> bool:
+    old, touched = _known(reader, base), _touched(reader, base)
+    if any(reader.xrefs.refs_freed_in_revision(number) for number in range(base + 1, reader.xrefs.total_revisions)):
+        return False
+    size = reader.xrefs.get_xref_container_info(base).size
     # A new object with a number that was spoken for could fill a reference that led nowhere.
     if any(ref.idnum < size for ref in touched - old):
         return False
