@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import fanout, growth, hanging, latency, public, scoring, signing, streams, webhooks, whole
+from tests.bench import answer, fanout, growth, hanging, latency, public, scoring, signing, streams, webhooks, whole
 from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
@@ -23,7 +23,7 @@ PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
     "streams": streams.measure,
     "submit": whole.measure,
     "signing": signing.measure,
-    "answer": signing.measure_answer,
+    "answer": answer.measure,
 }
 
 

@@ -10,8 +10,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from fractions import Fraction
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -32,9 +30,6 @@ from rich.progress import Progress
 from contracts.regions import Directory
 from lab.parts import Part, authority
 from lab.pki import passphrase
-from services.commitment.domain.funnel import funnel
-from services.commitment.domain.path import Done, Invitation, Records, Scope, Signature, Visit
-from services.commitment.domain.progress import Scored
 from services.commitment.papers.check import check
 from services.commitment.papers.paper import Block, Document, Section, Stamp
 from services.commitment.papers.seal import seal
@@ -51,7 +46,6 @@ EVERYBODY = 63
 SIZES = (9, EVERYBODY)
 OFFICE = "Sekretaris Daerah"
 STAMP = Stamp("Ditandatangani secara elektronik", (OFFICE, "12 Juli 2023 10.05 WIB"), "Tidak berlaku secara hukum")
-PERIODS = range(2018, 2026)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,31 +136,6 @@ def measure(stage: Stage, progress: Progress) -> Sequence[Figure]:
         Figure.of("verdict_63_bare_cpu", "s", bare),
         Figure.of("verdict_63_size", "MB", [len(sealed) / 1e6]),
     ]
-
-
-def measure_answer(_stage: Stage, progress: Progress) -> Sequence[Figure]:
-    """The answer for the nation: 552 regions, 8 years of results, 700 visits, 300 signatures, 3,000 follow-ups."""
-    directory = Directory.load()
-    codes = [region.code for region in directory]
-    day = datetime(2023, 7, 12, tzinfo=UTC).date()
-    records = Records(
-        visits=[Visit(codes[n % len(codes)], "32.11", day) for n in range(700)],
-        invitations=[Invitation("c", code) for code in codes[:300]],
-        signatures=[Signature("c", code, day) for code in codes[:300]],
-        done=[Done(codes[n % len(codes)], "c", day) for n in range(3_000)],
-        scored=[
-            Scored(code, period, "spbe-2020", Fraction(200 + (n + period) % 300, 100), "Baik", day, official=True)
-            for n, code in enumerate(codes)
-            for period in PERIODS
-        ],
-    )
-    among = {code: kind for kind, found in directory.governments().items() for code in found}
-    task = progress.add_task("answer", total=PAIRS)
-    costs: list[float] = []
-    for _ in range(PAIRS):
-        costs.append(_cpu(lambda: funnel(records, Scope(), among=among, successor=directory.successor)))
-        progress.advance(task)
-    return [Figure.of("answer_cpu", "ms", [cost * 1e3 for cost in costs])]
 
 
 def _cpu(work: Callable[[], object]) -> float:

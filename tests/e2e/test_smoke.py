@@ -1,10 +1,13 @@
 """One test per service on the real parts, for every commit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
-from tests.acting import Region, key
+from lab import system
+from tests.acting import Region, Tokens, key
+from tests.committing import drafted
 from tests.listening import Listener, Subscriber
 
 pytestmark = pytest.mark.smoke
@@ -24,6 +27,16 @@ async def test_scoring_shows_the_score_of_what_was_submitted(region: Region) -> 
     await region.submit()
     shown = (await region.score())["scores"]["self"]
     assert (shown["index"], shown["predicate"]) == ({"value": "3", "shown": "3.00"}, "Baik")
+
+
+async def test_commitment_opens_a_text_and_takes_a_signature(
+    commitment: httpx.AsyncClient, tokens: Tokens, living_lab: system.System, free_regions: Iterator[str]
+) -> None:
+    two = sorted(next(free_regions) for _ in range(2))
+    one = await drafted(commitment, tokens, living_lab.directory / "pki", two[0], two)
+    signed = await one.sign(two[0], text_sha256=(await one.open())["text_sha256"])
+    assert signed.status_code == 200, signed.text
+    assert [signature["organization"] for signature in (await one.get())["signatures"]] == [two[0]]
 
 
 async def test_notify_hands_a_test_event_to_an_endpoint_that_agreed(
