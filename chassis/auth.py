@@ -35,7 +35,7 @@ REFRESH_TIMEOUT_S = 10.0  # for all of them: an issuer that trickles must not ho
 SUBJECT = r"^[\x21-\x7e]{1,255}$"  # OpenID Connect Core, section 2: at most 255 ASCII characters
 HEADERS = JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 
-_log = structlog.stdlib.get_logger(__name__)
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Unauthenticated(Problem):
@@ -190,7 +190,7 @@ class IssuerKeys:
                 raise ValueError("the issuer publishes no key that could have signed a token")
             self._keys, pause = keys, KEYS_FRESH_S
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
-            _log.warning("issuer_keys_not_fetched", issuer=self._issuer, reason=repr(error), kept=len(self._keys))
+            log.warning("keys of the issuer not fetched", error=repr(error), kept=len(self._keys))
         finally:
             self._next_s = self._elapsed() + pause
             self._refreshing = None
@@ -211,7 +211,7 @@ def _usable(published: _KeySet) -> dict[str, Key]:
         try:
             keys[key_id] = JWKRegistry.import_key(data)
         except (JoseError, ValueError, TypeError) as error:
-            _log.warning("issuer_key_unreadable", key_id=key_id, reason=type(error).__name__)
+            log.warning("a key of the issuer cannot be read", kid=key_id, error=type(error).__name__)
     return keys
 
 

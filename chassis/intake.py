@@ -230,6 +230,9 @@ class Intake(Generic[B]):
         else:
             self._succeeded_at = self.progressed_at = monotonic()
             self._count("handled", len(facts))
+            for _, fact in facts:
+                arrived = self._tools.telemetry.metrics.arrived
+                arrived("handled", fact.envelope.type, fact.envelope.time, traceparent=fact.traceparent)
             return []
         middle = len(facts) // 2
         return await self._split(facts[:middle]) + await self._split(facts[middle:])

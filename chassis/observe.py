@@ -7,7 +7,7 @@ import structlog
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis.telemetry import Telemetry, remote
+from chassis.telemetry import Telemetry, exemplar_of, remote
 
 log = structlog.stdlib.get_logger()
 
@@ -60,8 +60,12 @@ class Observe:
                 span.set_attributes(
                     {"http.request.method": method, "http.route": route, "http.response.status_code": status}
                 )
+                if status >= 500:
+                    span.set_status(trace.StatusCode.ERROR)
+                    span.set_attribute("error.type", str(status))
                 self._telemetry.metrics.http_requests.labels(method, route, str(status)).inc()
-                self._telemetry.metrics.http_seconds.labels(method, route).observe(seconds)
+                exemplar = exemplar_of(span.get_span_context())
+                self._telemetry.metrics.http_seconds.labels(method, route).observe(seconds, exemplar)
 
 
 def route_of(scope: Scope) -> str:

@@ -10,8 +10,8 @@ from opentelemetry import trace
 from chassis.epochs import Epochs
 from chassis.producer import Producer, Sent
 from chassis.records import TRACEPARENT, Fact, OutgoingFact
-from chassis.telemetry import Telemetry, is_sampled, remote, traceparent_of
-from contracts.fact import Visibility
+from chassis.telemetry import Telemetry, is_sampled, messaging, remote, traceparent_of
+from contracts.fact import Envelope, Visibility
 from contracts.topics import PUBLIC
 
 
@@ -23,6 +23,7 @@ class Publish:
         self._epochs = epochs
         self._telemetry = telemetry
         self._sent: list[Sent] = []
+        self._facts: list[tuple[Envelope, str | None]] = []
         self._spans: dict[UUID, trace.Span] = {}
 
     async def __call__(self, fact: OutgoingFact, *, cause: Fact[Any]) -> None:
@@ -30,20 +31,17 @@ class Publish:
         traceparent = cause.traceparent
         if span := self._spans.get(cause.envelope.id):
             with self._telemetry.tracer.start_as_current_span(
-                f"publish {fact.topic.name}",
+                f"send {fact.topic.name}",
                 context=trace.set_span_in_context(span),
                 kind=trace.SpanKind.PRODUCER,
-                attributes={
-                    "messaging.destination.name": fact.topic.name,
-                    "livinglab.fact.id": str(fact.envelope.id),
-                    "livinglab.fact.type": fact.envelope.type,
-                },
+                attributes=_attributes("send", fact.topic.name, fact.envelope),
             ) as publishing:
                 traceparent = traceparent_of(publishing)
         key = fact.key.encode()
         headers = fact.envelope.headers()
         if traceparent:
             headers.append((TRACEPARENT, traceparent.encode()))
+        self._facts.append((fact.envelope, traceparent))
         topics = [fact.topic.name, PUBLIC.name] if fact.envelope.visibility is Visibility.PUBLIC else [fact.topic.name]
         for topic in topics:
             wire = [*headers, *(await self._epochs.of(topic)).headers()]
@@ -52,7 +50,10 @@ class Publish:
     async def flush(self) -> None:
         """Until Kafka has acknowledged everything. Raises KafkaDown; then all is to be published again."""
         sent, self._sent = self._sent, []
+        facts, self._facts = self._facts, []
         await self._producer.wait(sent)
+        for envelope, traceparent in facts:
+            self._telemetry.metrics.arrived("relayed", envelope.type, envelope.time, traceparent=traceparent)
 
     @contextmanager
     def within(self, cause: Fact[Any]) -> Generator[None]:
@@ -74,20 +75,30 @@ class Publish:
                     context=remote(fact.traceparent),
                     kind=trace.SpanKind.CONSUMER,
                     attributes={
-                        "messaging.destination.name": topic,
+                        **_attributes("process", topic, fact.envelope),
                         "messaging.consumer.group.name": group,
                         "messaging.batch.message_count": len(facts),
-                        "livinglab.fact.id": str(fact.envelope.id),
-                        "livinglab.fact.type": fact.envelope.type,
                     },
                 )
         try:
             yield
         except Exception as error:
             for span in self._spans.values():
-                span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+                span.set_status(trace.StatusCode.ERROR)
+                span.set_attribute("error.type", type(error).__name__)
             raise
         finally:
             for span in self._spans.values():
                 span.end()
             self._spans.clear()
+
+
+def _attributes(operation: str, topic: str, envelope: Envelope) -> dict[str, str]:
+    return messaging(
+        operation,
+        topic,
+        id=str(envelope.id),
+        type=envelope.type,
+        subject=envelope.subject,
+        region=envelope.region,
+    )

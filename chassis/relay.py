@@ -22,7 +22,7 @@ from chassis.epochs import Epoch, Epochs
 from chassis.producer import KafkaDown, Producer, Sent
 from chassis.records import TRACEPARENT
 from chassis.store import Collection, Database, Document, claim_due, ensure_indexes, in_short, insert_once
-from chassis.telemetry import Metrics, Telemetry, is_sampled, remote, traceparent_of
+from chassis.telemetry import Metrics, Telemetry, is_sampled, messaging, remote, traceparent_of
 from contracts.topics import PUBLIC
 
 log = structlog.stdlib.get_logger()
@@ -117,7 +117,10 @@ class Relay:
         await self._pull(facts)
         crash_point("relay.pulled")
         for entry in (entry for document in found for entry in document["outbox"]):
-            self._telemetry.metrics.outbox_relayed.labels(entry.get("topic") or entry["collection"]).inc()
+            metrics = self._telemetry.metrics
+            metrics.outbox_relayed.labels(entry.get("topic") or entry["collection"]).inc()
+            if "topic" in entry:
+                metrics.arrived("relayed", entry["headers"]["ce_type"], entry["at"], traceparent=entry["traceparent"])
         return len(found)
 
     async def _deliver(self, facts: Sequence[Document]) -> None:
@@ -135,12 +138,20 @@ class Relay:
 
     async def _send(self, entry: Document) -> list[Sent]:
         traceparent: str | None = entry["traceparent"]
+        headers: Mapping[str, str] = entry["headers"]
         if is_sampled(traceparent):
             with self._telemetry.tracer.start_as_current_span(
-                f"publish {entry['topic']}",
+                f"send {entry['topic']}",
                 context=remote(traceparent),
                 kind=trace.SpanKind.PRODUCER,
-                attributes={"messaging.destination.name": entry["topic"], "livinglab.fact.id": entry["id"]},
+                attributes=messaging(
+                    "send",
+                    entry["topic"],
+                    id=entry["id"],
+                    type=headers["ce_type"],
+                    subject=headers["ce_subject"],
+                    region=headers.get("ce_region"),
+                ),
             ) as span:
                 traceparent = traceparent_of(span)
         topics = [entry["topic"]] + ([PUBLIC.name] if entry["public"] else [])
@@ -149,7 +160,7 @@ class Relay:
                 topic,
                 key=entry["key"].encode(),
                 value=bytes(entry["value"]),
-                headers=wire_headers(entry["headers"], traceparent=traceparent, epoch=await self._epochs.of(topic)),
+                headers=wire_headers(headers, traceparent=traceparent, epoch=await self._epochs.of(topic)),
             )
             for topic in topics
         ]

@@ -5,7 +5,8 @@ import gc
 import logging
 import sys
 from dataclasses import dataclass
-from time import monotonic
+from datetime import datetime
+from time import monotonic, time
 from typing import Any
 
 import structlog
@@ -20,48 +21,59 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from chassis.settings import Settings
+from contracts.telemetry import metrics as rows
+from contracts.telemetry.metrics import Metric
 
 _W3C = TraceContextTextMapPropagator()
 # The flags' last bit says sampled; others beside it, such as that the id is random (03), say nothing of it.
 _ODD = frozenset("13579bdf")
-# From 1 ms to 10 s: the library's own first bucket of 5 ms hides what a healthy service does.
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 LOOP_LAG_PERIOD_S = 0.5
 COLLECT_AFTER_OBJECTS = 10_000
 """A batch of 500 records makes twice as many; Python's default of 700 looks at each batch thirty times."""
 
 
 class Metrics:
-    """Everything that a service measures. A registry per application: two in one process do not meet."""
+    """Everything that a service measures, as contracts/telemetry/metrics.py has it.
+
+    A registry per application: two in one process do not meet.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self.http_requests = self.counter(rows.HTTP_REQUESTS)
+        self.http_seconds = self.histogram(rows.HTTP_SECONDS)
+        self.records = self.counter(rows.CONSUMER_RECORDS)
+        self.batch_records = self.histogram(rows.BATCH_RECORDS)
+        self.batch_seconds = self.histogram(rows.BATCH_SECONDS)
+        self.lag_records = self.gauge(rows.LAG_RECORDS)
+        self.lag_seconds = self.gauge(rows.LAG_SECONDS)
+        self.held = self.gauge(rows.HELD_RECORDS)
+        self.stopped = self.gauge(rows.STOPPED)
+        self.dead_letters = self.counter(rows.DEAD_LETTERS)
+        self.dead_letters_open = self.gauge(rows.DEAD_LETTERS_OPEN)
+        self.outbox_relayed = self.counter(rows.OUTBOX_RELAYED)
+        self.outbox_pending = self.gauge(rows.OUTBOX_PENDING)
+        self.outbox_age = self.gauge(rows.OUTBOX_AGE)
+        self.event_age = self.histogram(rows.EVENT_AGE)
+        self.loop_lag = self.gauge(rows.LOOP_LAG)
 
-        def counter(name: str, about: str, *labels: str) -> Counter:
-            return Counter(f"livinglab_{name}", about, labels, registry=self.registry)
+    def counter(self, row: Metric) -> Counter:
+        """That only rises."""
+        return Counter(row.full_name, row.meaning, row.labels, registry=self.registry)
 
-        def gauge(name: str, about: str, *labels: str) -> Gauge:
-            return Gauge(f"livinglab_{name}", about, labels, registry=self.registry)
+    def gauge(self, row: Metric) -> Gauge:
+        """That rises and falls."""
+        return Gauge(row.full_name, row.meaning, row.labels, registry=self.registry)
 
-        def histogram(name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"livinglab_{name}", about, labels, buckets=buckets, registry=self.registry)
+    def histogram(self, row: Metric) -> Histogram:
+        """That is asked for percentiles."""
+        return Histogram(row.full_name, row.meaning, row.labels, buckets=row.buckets, registry=self.registry)
 
-        self.http_requests = counter("http_requests_total", "Answered requests", "method", "route", "status")
-        self.http_seconds = histogram("http_request_seconds", "Time to answer", SECONDS, "method", "route")
-        self.records = counter("consumer_records_total", "Records read, by what became of them", "group", "outcome")
-        self.batch_records = histogram("consumer_batch_records", "Records in a batch", RECORDS, "group")
-        self.batch_seconds = histogram("consumer_batch_seconds", "From a batch read to its commit", SECONDS, "group")
-        self.lag_records = gauge("consumer_lag_records", "Records on the topic not yet committed", "group")
-        self.lag_seconds = gauge("consumer_lag_seconds", "Age of the oldest record not yet handled", "group")
-        self.held = gauge("consumer_held_records", "Records that failed and wait for another to succeed", "group")
-        self.stopped = gauge("consumer_stopped", "1 while a consumer stands still on purpose", "group", "reason")
-        self.dead_letters = counter("dead_letters_total", "Records set aside", "group", "code")
-        self.dead_letters_open = gauge("dead_letters_open", "Records set aside and not yet dealt with")
-        self.outbox_relayed = counter("outbox_relayed_total", "Entries handed over", "destination")
-        self.outbox_pending = gauge("outbox_pending_aggregates", "Aggregates with pending entries, 1000 at most")
-        self.outbox_age = gauge("outbox_oldest_seconds", "Age of the oldest pending entry: the main indicator")
-        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop wakes up")
+    def arrived(self, hop: str, type: str, at: datetime, *, traceparent: str | None) -> None:
+        """A fact has come to a hop; an exemplar leads from a slow one to its trace."""
+        age_s = max(0.0, time() - at.timestamp())
+        exemplar = {"trace_id": traceparent.split("-")[1]} if traceparent and is_sampled(traceparent) else None
+        self.event_age.labels(hop, type).observe(age_s, exemplar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,11 @@ def start(settings: Settings, *, service: str) -> Telemetry:
     return Telemetry(provider, provider.get_tracer("livinglab"), Metrics())
 
 
+def exemplar_of(context: trace.SpanContext) -> dict[str, str] | None:
+    """What leads from a measured value to its trace, where that is kept."""
+    return {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None
+
+
 def current_traceparent() -> str | None:
     """The W3C traceparent of the current span, or None outside any."""
     carrier: dict[str, str] = {}
@@ -104,6 +121,23 @@ def traceparent_of(span: trace.Span) -> str:
 def remote(traceparent: str | None) -> Context:
     """The context that a stored or received traceparent speaks of; an empty one when it is missing or malformed."""
     return _W3C.extract({"traceparent": traceparent} if traceparent else {}, context=Context())
+
+
+def messaging(operation: str, topic: str, *, id: str, type: str, subject: str, region: str | None) -> dict[str, str]:
+    """A span's attributes for a fact on its way, by OpenTelemetry's semantic conventions."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": topic,
+        **about_fact(id=id, type=type, subject=subject, region=region),
+    }
+
+
+def about_fact(*, id: str, type: str, subject: str, region: str | None) -> dict[str, str]:
+    """A span's attributes for the fact that it is about."""
+    told = {"cloudevents.event_id": id, "cloudevents.event_type": type, "cloudevents.event_subject": subject}
+    return told | ({"livinglab.region": region} if region else {})
 
 
 def is_sampled(traceparent: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Writes what integrators read: a JSON Schema per fact and the AsyncAPI document. `python -m contracts [--check]`."""
+"""Writes what others read: JSON Schemas, AsyncAPI, docs/telemetry.md. `python -m contracts [--check]`."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Any, get_args
 from contracts import events, topics
 from contracts.events import EventType
 from contracts.fact import BODY_MAX_BYTES, Visibility
+from contracts.telemetry.page import page
 from contracts.topics import Topic
 
 HERE = Path(__file__).parent
@@ -171,9 +172,10 @@ def documents() -> dict[Path, bytes]:
     """Every generated file with its bytes: the same bytes for the same contracts."""
     found = {HERE / "schemas" / f"{event.name}.json": schema(event) for event in events.ALL}
     found[HERE / "asyncapi.json"] = asyncapi()
-    return {
+    written = {
         path: (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode() for path, document in found.items()
     }
+    return written | {HERE.parent / "docs" / "telemetry.md": page().encode()}
 
 
 def differing() -> Iterator[Path]:

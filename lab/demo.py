@@ -44,11 +44,11 @@ POLL_S = 0.1
 
 EDGES = (
     ("assessment", "POST */submission"),
-    ("assessment", f"publish {topics.ASSESSMENT.name}"),
+    ("assessment", f"send {topics.ASSESSMENT.name}"),
     ("scoring", f"process {topics.ASSESSMENT.name}"),
-    ("scoring", f"publish {topics.SCORE.name}"),
+    ("scoring", f"send {topics.SCORE.name}"),
     ("notify", f"process {topics.ASSESSMENT.name}"),
-    ("notify", "webhook"),
+    ("notify", "POST webhook"),
     ("kemendagri", "POST /"),
 )
 """What must be seen of one submission, as (service, pattern of the span's name)."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lab.pki import passphrase
 from tests.acting import Headers, Tokens, key
 
 SEKDA = "Sekretaris Daerah"
+PDF = b"%PDF-1.7\n% evidence, made for a test\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,31 @@ class Committing:
         }
         headers = self.sekda(organization) | (idempotency or key())
         return await self.client.post(f"{self.address}/signatures", json=body, headers=headers, timeout=60)
+
+    async def follow_up(self, region: str, **header: str) -> None:
+        """Something under its first clause is done and shown, and accepted by the facilitator.
+
+        header: sent with each of these commands.
+        """
+        who, client = self.tokens(region, "penanggung-jawab"), self.client
+        asked = {"region": region, "commitment": self.id, "clause": 1, "title": "Arsitektur", "unit": "Bappeda"}
+        made = await client.post("/followups", json=asked | {"due": "2030-01-01"}, headers=who | key())
+        assert made.status_code == 201, made.text
+        address = f"/followups/{made.json()['followup']}"
+        file = await client.post("/files", content=PDF, headers=who | key() | {"Content-Type": "application/pdf"})
+
+        async def act(what: str, json: object, who: Headers) -> dict[str, Any]:
+            tag = (await client.get(address, headers=who)).headers["ETag"]
+            headers = who | key() | {"If-Match": tag} | header
+            answer = await client.post(f"{address}/{what}", json=json, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        shown = {"title": "Foto", "file": file.json()["file"], "sha256": sha256(PDF).hexdigest()}
+        after = await act("evidence", shown, who)
+        await act("completion", {"done_on": "2024-02-01"}, who)
+        evidence = after["evidence"][0]["evidence"]
+        await act(f"evidence/{evidence}/judgement", {"judgement": "accepted"}, self.facilitator)
 
 
 def signatory(organization: str) -> dict[str, Any]:

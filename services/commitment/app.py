@@ -13,6 +13,7 @@ from services.commitment.api.verification import PDF_MAX_BYTES, VERIFICATIONS
 from services.commitment.api.visit import IMPORTS
 from services.commitment.domain.table import CSV_MAX_BYTES
 from services.commitment.domain.upload import FILE_MAX_BYTES
+from services.commitment.measures import Measures
 from services.commitment.pool import Pool
 from services.commitment.settings import CommitmentSettings
 from services.commitment.signers import Signers
@@ -43,7 +44,8 @@ def create_app(settings: CommitmentSettings | None = None) -> FastAPI:
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
         stores=[
-            *(Answerable, Checkpoints, Commitments, FollowUps, Pledges, Presence, Revisions, Scores, Uploads, Visits),
+            *(Answerable, Checkpoints, Commitments, FollowUps, Measures, Pledges, Presence, Revisions, Scores),
+            *(Uploads, Visits),
             *(
                 lambda _: Signers(settings, pool),
                 lambda _: pool,
@@ -62,6 +64,7 @@ def create_app(settings: CommitmentSettings | None = None) -> FastAPI:
             keep_checkpoints,
             sweep_uploads,
             sweep_revisions,
+            measure,
         ],
         tables={IMPORTS: CSV_MAX_BYTES},
         files={FILES: FILE_MAX_BYTES, VERIFICATIONS: PDF_MAX_BYTES},
@@ -85,7 +88,7 @@ async def carry_imports(resources: Resources) -> None:
 
 async def call_due_commitments(resources: Resources) -> None:
     """What was sent and not answered is unknown; what is signed is sealed; what is over is completed."""
-    needed = (Commitments, Revisions, Signers, Pool, Directory, Settings, Turns)
+    needed = (Commitments, Revisions, Signers, Pool, Directory, Settings, Turns, Measures)
     await due.call_due(Desk(*(resources[part] for part in needed)))
 
 
@@ -102,6 +105,11 @@ async def call_due_followups(resources: Resources) -> None:
 async def sweep_revisions(resources: Resources) -> None:
     """So do documents that no commitment came to hold."""
     await upload.sweep_revisions(resources[Revisions])
+
+
+async def measure(resources: Resources) -> None:
+    """How far the nation came is watched, and whether its trails are signed in time."""
+    await resources[Measures].watch(resources[Checkpoints], resources[Answerable])
 
 
 async def sweep_uploads(resources: Resources) -> None:

@@ -12,6 +12,7 @@ from contracts.regions import Directory
 from services.notify import api, consumers
 from services.notify.keys import Keys
 from services.notify.letters import CONFIRMATIONS, UNSUBSCRIPTIONS, Letters
+from services.notify.measures import Measures
 from services.notify.post import Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
@@ -40,10 +41,10 @@ def create_app(settings: NotifySettings | None = None) -> FastAPI:
         name="notify",
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
-        stores=[Deliveries, Endpoints, Events, Inbox, Lanes, Log, Replays, Rights, Streams, Subscriptions],
+        stores=[Deliveries, Endpoints, Events, Inbox, Lanes, Log, Measures, Replays, Rights, Streams, Subscriptions],
         reactions=consumers.reactions,
         at_start=[check_settings],
-        beside=[send_webhooks, send_letters, carry_replays],
+        beside=[send_webhooks, send_letters, carry_replays, measure],
         in_front=[follow, keep_rights],
         forms=[CONFIRMATIONS, UNSUBSCRIPTIONS],
     )
@@ -76,6 +77,11 @@ async def carry_replays(resources: Resources) -> None:
     await replay.carry_replays(resources[Replays], _stores(resources), resources[Directory], digest_every_s=every_s)
 
 
+async def measure(resources: Resources) -> None:
+    """What waits to be handed over is watched."""
+    await resources[Measures].watch(resources[Deliveries], resources[Lanes])
+
+
 async def follow(resources: Resources) -> None:
     """What happens is told on the live streams."""
     settings: NotifySettings = resources[Settings]
@@ -90,8 +96,8 @@ async def keep_rights(resources: Resources) -> None:
 
 
 def _dispatcher(way: Way, resources: Resources) -> Dispatcher:
-    stores = _stores(resources)
-    return Dispatcher(stores, Attempts(way, stores, resources[Endpoints], resources[Settings], resources[Directory]))
+    stores, settings, directory = _stores(resources), resources[Settings], resources[Directory]
+    return Dispatcher(stores, Attempts(way, stores, resources[Endpoints], resources[Measures], settings, directory))
 
 
 def _stores(resources: Resources) -> Stores:

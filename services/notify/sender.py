@@ -6,10 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 
 from chassis.clock import now
 from chassis.store import Document
-from chassis.telemetry import Telemetry, is_sampled, remote, traceparent_of
+from chassis.telemetry import Telemetry, about_fact, is_sampled, remote, traceparent_of
+from contracts.telemetry.spans import WEBHOOK
 from services.notify.domain.event import CONTENT_TYPE
 from services.notify.domain.signature import signed_headers
 from services.notify.domain.subscription import Subscription, good_secrets
@@ -51,8 +53,11 @@ class Sender:
     ) -> None:
         await self._http.close()
 
-    async def send(self, event: Document, subscription: Subscription) -> Answer:
-        """One attempt. The same id and the same bytes each time; time and signature are the attempt's own."""
+    async def send(self, event: Document, subscription: Subscription, *, replay: str | None = None) -> Answer:
+        """One attempt. The same id and the same bytes each time; time and signature are the attempt's own.
+
+        What is sent again because it was asked for has a trace of its own, linked to the one that it once ended.
+        """
         body = bytes(event["body"])
         secrets = [self._keys.open(sealed) for sealed in good_secrets(subscription, now=now())]
         headers = signed_headers(event["id"], body, seconds=int(time()), secrets=secrets, key=self._keys.signing)
@@ -60,14 +65,22 @@ class Sender:
         traceparent: str | None = event["traceparent"]
         if not is_sampled(traceparent):
             return await self._post(subscription, body, headers, traceparent)
+        caused = remote(traceparent)
+        attributes = about_fact(id=event["id"], type=event["type"], subject=event["aggregate"], region=event["region"])
+        attributes |= {"http.request.method": "POST", "livinglab.subscription": subscription.id}
         with self._telemetry.tracer.start_as_current_span(
-            "webhook",
-            context=remote(traceparent),
+            WEBHOOK.name,
+            context=Context() if replay else caused,
             kind=trace.SpanKind.CLIENT,
-            attributes={"livinglab.fact.id": event["id"], "livinglab.subscription": subscription.id},
+            links=[trace.Link(trace.get_current_span(caused).get_span_context())] if replay else [],
+            attributes=attributes | ({"livinglab.replay": replay} if replay else {}),
         ) as span:
             answer = await self._post(subscription, body, headers, traceparent_of(span))
-            span.set_attribute("http.response.status_code", answer.status or 0)
+            if answer.status is not None:
+                span.set_attribute("http.response.status_code", answer.status)
+            if answer.status is None or answer.status >= 400:
+                span.set_status(trace.StatusCode.ERROR)
+                span.set_attribute("error.type", answer.failure or str(answer.status))
             return answer
 
     async def _post(

@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import orjson
-import prometheus_client
 from fastapi.sse import format_sse_event
 
 from chassis.epochs import Epoch
 from chassis.problem import Problem, Unavailable
 from chassis.service import Parts
+from contracts.telemetry import metrics as rows
 from services.notify.domain.place import Place
 from services.notify.domain.right import About, Right, may_be_told
 from services.notify.settings import NotifySettings
@@ -128,17 +128,11 @@ class Streams:
         self._asking: dict[str, set[Stream]] = defaultdict(set)
         self._of: Counter[str] = Counter()
         self._catching_up = 0
-        registry = parts.telemetry.metrics.registry
-        self._count = prometheus_client.Gauge("livinglab_streams_open", "Live streams", registry=registry)
-        self._catch_ups = prometheus_client.Gauge(
-            "livinglab_streams_catching_up", "Live streams that read what they missed", registry=registry
-        )
-        self.sent = prometheus_client.Counter(
-            "livinglab_stream_messages_total", "Messages sent on live streams", registry=registry
-        )
-        self._ends = prometheus_client.Counter(
-            "livinglab_streams_ended_total", "Live streams, by why they ended", ["why"], registry=registry
-        )
+        metrics = parts.telemetry.metrics
+        self._count = metrics.gauge(rows.STREAMS_OPEN)
+        self._catch_ups = metrics.gauge(rows.STREAMS_CATCHING_UP)
+        self.sent = metrics.counter(rows.STREAM_MESSAGES)
+        self._ends = metrics.counter(rows.STREAMS_ENDED)
 
     async def prepare(self) -> None:
         """Keeps nothing."""

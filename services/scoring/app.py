@@ -9,6 +9,7 @@ from chassis.settings import Settings
 from services.scoring import api, consumers
 from services.scoring.api.official import IMPORTS
 from services.scoring.domain.table import CSV_MAX_BYTES
+from services.scoring.measures import Measures
 from services.scoring.store.instruments import Instruments
 from services.scoring.store.official import Official
 from services.scoring.store.projection import Projection
@@ -24,9 +25,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="scoring",
         examples=Path(__file__).with_name("examples.json"),
         routers=api.routers,
-        stores=[Instruments, Official, Projection, Scores, Summaries],
+        stores=[Instruments, Measures, Official, Projection, Scores, Summaries],
         reactions=consumers.reactions,
-        beside=[derive_summaries, carry_imports],
+        beside=[derive_summaries, carry_imports, measure],
         tables={IMPORTS: CSV_MAX_BYTES},
     )
 
@@ -39,3 +40,8 @@ async def derive_summaries(resources: Resources) -> None:
 async def carry_imports(resources: Resources) -> None:
     """What KemenPANRB imported reaches every region."""
     await official.carry_imports(resources[Official], resources[Instruments])
+
+
+async def measure(resources: Resources) -> None:
+    """How far the nation came is watched."""
+    await resources[Measures].watch(resources[Summaries])

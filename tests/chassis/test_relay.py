@@ -184,7 +184,7 @@ async def test_a_fact_travels_with_what_caused_it_and_with_its_topics_epoch(
     assert (of_trace, telemetry.is_sampled(headers["traceparent"])) == (trace_id, True)
     published = {f"{span.context.span_id:016x}": span for span in spans.get_finished_spans() if span.context}
     sent = published[of_span]
-    assert sent.name == f"publish {facts.things.name}"
+    assert sent.name == f"send {facts.things.name}"
     assert sent.parent is not None
     assert sent.parent.span_id == command.get_span_context().span_id
 

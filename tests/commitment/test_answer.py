@@ -4,18 +4,16 @@ import asyncio
 import csv
 import io
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
 
 from lab import system
-from tests.acting import DEADLINE_S, Headers, Tokens, key
-from tests.committing import Committing, drafted
+from tests.acting import DEADLINE_S, Tokens, key
+from tests.committing import drafted
 
 pytestmark = pytest.mark.real
-PDF = b"%PDF-1.7\n% evidence, made for a test\n"
 
 
 async def decreed(scoring: httpx.AsyncClient, tokens: Tokens, cycle: str, indices: dict[str, str]) -> None:
@@ -25,29 +23,6 @@ async def decreed(scoring: httpx.AsyncClient, tokens: Tokens, cycle: str, indice
     who = tokens("kemenpanrb", "peninjau")
     answer = await scoring.post("/official/imports", params=query, json=rows, headers=who | key())
     assert answer.status_code in (200, 201, 202), answer.text
-
-
-async def done(one: Committing, region: str, kemendagri: Headers) -> None:
-    """A follow-up under the commitment, done and shown."""
-    who, client = one.tokens(region, "penanggung-jawab"), one.client
-    asked = {"region": region, "commitment": one.id, "clause": 1, "title": "Arsitektur", "unit": "Bappeda"}
-    made = await client.post("/followups", json=asked | {"due": "2030-01-01"}, headers=who | key())
-    assert made.status_code == 201, made.text
-    address = f"/followups/{made.json()['followup']}"
-    file = await client.post("/files", content=PDF, headers=who | key() | {"Content-Type": "application/pdf"})
-    shown = {"title": "Foto", "file": file.json()["file"], "sha256": sha256(PDF).hexdigest()}
-    for what, json in (("evidence", shown), ("completion", {"done_on": "2024-02-01"})):
-        tag = (await client.get(address, headers=who)).headers["ETag"]
-        answer = await client.post(f"{address}/{what}", json=json, headers=who | key() | {"If-Match": tag})
-        assert answer.status_code == 200, answer.text
-    evidence = answer.json()["evidence"][0]["evidence"]
-    tag = (await client.get(address, headers=kemendagri)).headers["ETag"]
-    judged = await client.post(
-        f"{address}/evidence/{evidence}/judgement",
-        json={"judgement": "accepted"},
-        headers=kemendagri | key() | {"If-Match": tag},
-    )
-    assert judged.status_code == 200, judged.text
 
 
 async def test_the_answer_of_a_commitment(
@@ -68,7 +43,7 @@ async def test_the_answer_of_a_commitment(
     for region in three[:2]:
         assert (await one.sign(region, text_sha256=sha)).status_code == 200
     for region in three[:2]:
-        await done(one, region, one.facilitator)
+        await one.follow_up(region)
 
     async def asked(path: str = "/funnel", **query: Any) -> httpx.Response:
         return await commitment.get(path, params={"commitment": one.id, **query})

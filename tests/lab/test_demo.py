@@ -137,10 +137,10 @@ def span(service: str, name: str, span_id: str, parent_id: str | None, start_ms:
 TRACE = [
     span("scoring", "process livinglab.assessment", "c", "b", 6, 9),
     span("assessment", "POST /assessments/{assessment_id}/submission", "a", "outside", 0, 4),
-    span("assessment", "publish livinglab.assessment", "b", "a", 5, 5),
-    span("scoring", "publish livinglab.score", "d", "c", 8, 10),
+    span("assessment", "send livinglab.assessment", "b", "a", 5, 5),
+    span("scoring", "send livinglab.score", "d", "c", 8, 10),
     span("notify", "process livinglab.assessment", "e", "b", 9, 10),
-    span("notify", "webhook", "f", "b", 11, 13),
+    span("notify", "POST webhook", "f", "b", 11, 13),
     span("kemendagri", "POST /", "g", "f", 12, 12),
 ]
 
@@ -178,7 +178,7 @@ def test_a_waterfall_fits_80_columns() -> None:
 
 def test_an_edge_that_a_trace_lacks_is_named() -> None:
     assert waterfall.missing(TRACE, demo.EDGES) == []
-    assert waterfall.missing([*TRACE[:3], *TRACE[4:]], demo.EDGES) == ["scoring: publish livinglab.score"]
+    assert waterfall.missing([*TRACE[:3], *TRACE[4:]], demo.EDGES) == ["scoring: send livinglab.score"]
 
 
 def test_a_bar_shows_also_what_took_no_time() -> None:

@@ -35,6 +35,7 @@ from services.notify.domain.signature import new_secret
 from services.notify.domain.subscription import Secret, Subscription
 from services.notify.keys import Keys
 from services.notify.letters import Letters
+from services.notify.measures import Measures
 from services.notify.post import Post
 from services.notify.sender import Sender
 from services.notify.settings import NotifySettings
@@ -182,6 +183,7 @@ class Office:
     settings: NotifySettings
     watch: telemetry.Telemetry
     parts: Parts
+    measures: Measures
 
     @classmethod
     async def furnish(cls, database: Database, settings: Settings, **changes: Any) -> "Office":
@@ -201,7 +203,18 @@ class Office:
         watch = telemetry.start(own, service="test")
         parts = Parts(database, Producer(own, service="test"), Epochs(database), watch, DIRECTORY)
         stores = Stores(Events(parts), Subscriptions(parts), Rights(parts), Deliveries(parts), Lanes(parts))
-        office = cls(stores, Endpoints(parts), Replays(parts), Log(parts), Inbox(parts), Keys(own), own, watch, parts)
+        office = cls(
+            stores,
+            Endpoints(parts),
+            Replays(parts),
+            Log(parts),
+            Inbox(parts),
+            Keys(own),
+            own,
+            watch,
+            parts,
+            Measures(parts),
+        )
         stored = (stores.events, stores.subscriptions, stores.deliveries, stores.lanes)
         for store in (*stored, office.replays, office.log, office.inbox):
             await store.prepare()
@@ -245,7 +258,7 @@ class Office:
         settings = self.settings.model_copy(update=changes)
         async with Sender(self.keys, settings, self.watch) as sender:
             ways = (ByWebhook(sender, settings), ByMail(self.post(settings), settings))
-            attempts = [Attempts(way, self.stores, self.endpoints, settings, DIRECTORY) for way in ways]
+            attempts = [Attempts(way, self.stores, self.endpoints, self.measures, settings, DIRECTORY) for way in ways]
             running = asyncio.gather(*(Dispatcher(self.stores, by_one).run() for by_one in attempts))
             try:
                 yield running

@@ -13,6 +13,7 @@ from contracts.assessment import RegionCode
 from contracts.commitment import Id
 from contracts.organizations import OrganizationId
 from contracts.regions import Directory
+from services.commitment.measures import Measures
 from services.commitment.pool import Pool
 from services.commitment.signers import Signers
 from services.commitment.store.checkpoints import Checkpoints
@@ -73,9 +74,8 @@ PressTools = Annotated[Press, Depends(_press)]
 
 async def _desk(request: Request, press: PressTools, commitments: CommitmentStore) -> Desk:
     resources = request.app.state.resources
-    return Desk(
-        commitments, press.revisions, resources[Signers], press.pool, press.directory, press.settings, resources[Turns]
-    )
+    own = (resources[Signers], press.pool, press.directory, press.settings, resources[Turns], resources[Measures])
+    return Desk(commitments, press.revisions, *own)
 
 
 SigningDesk = Annotated[Desk, Depends(_desk)]

@@ -39,6 +39,11 @@ class Checkpoints:
         later = {"$add": ["$$NOW", round(after.total_seconds() * 1_000)]}
         await self._turns.update_one({"_id": TURN}, [{"$set": {"due_at": later}}])
 
+    async def overdue_s(self) -> float:
+        """Since when the next one is due and nobody makes it; 0.0 where it is not due. By our clock: an indicator."""
+        turn = await self._turns.find_one({"_id": TURN})
+        return max(0.0, (now() - turn["due_at"]).total_seconds()) if turn else 0.0
+
     async def note_key(self, public_key: str) -> None:
         """What checkpoints are signed with from now on; a repeat changes nothing."""
         await insert_once(self._keys, {"_id": public_key, "since": now()})

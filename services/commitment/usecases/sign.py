@@ -22,6 +22,7 @@ from services.commitment.domain.paper import PartyState, Sheet, Signed, Turn
 from services.commitment.domain.refusals import OtherText, OutcomeUnknown, TurnTaken
 from services.commitment.domain.rights import SIGNS
 from services.commitment.domain.signing import Evidence
+from services.commitment.measures import Measures
 from services.commitment.papers.check import Unusable, check
 from services.commitment.papers.sign import Request as Wanted
 from services.commitment.pool import Pool
@@ -59,6 +60,7 @@ class Desk:
     directory: Directory
     settings: CommitmentSettings
     turns: Turns
+    measures: Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,11 @@ async def _claim(
 
 
 async def _carry(claim: _Claim, provider: SigningProvider, asked: Asked, desk: Desk) -> Signature:
+    with desk.measures.signing(provider.name):
+        return await _signed(claim, provider, asked, desk)
+
+
+async def _signed(claim: _Claim, provider: SigningProvider, asked: Asked, desk: Desk) -> Signature:
     commitment, sheet, party = claim.commitment, claim.sheet, claim.party
     crash_point("sign.claimed")
     base = await desk.revisions.file(commitment.commitment, sheet.paper, sheet.sha256)

@@ -18,6 +18,7 @@ PENDING, DELIVERED, EXHAUSTED, WITHHELD = "pending", "delivered", "exhausted", "
 CLOCKS_APART_MAX = timedelta(minutes=1)
 LOAD_MAX = 256
 """Deliveries loaded at once, of all lanes that were claimed together."""
+COUNTED_MAX = 10_000
 IN_ORDER_MAX = 16
 """Of one lane in order: what waits behind a head that is blocked is not read with it."""
 
@@ -67,6 +68,11 @@ class Deliveries:
         """When the next of a lane may be sent; None where nothing waits."""
         found = await self._deliveries.find_one({"lane": lane, "status": PENDING}, {"due_at": 1}, sort=[("due_at", 1)])
         return found["due_at"] if found else None
+
+    async def count_pending(self) -> int:
+        """What was not handed over yet, COUNTED_MAX at most."""
+        # The lane makes it the partial index's question.
+        return await self._deliveries.count_documents({"status": PENDING, "lane": {"$gt": ""}}, limit=COUNTED_MAX)
 
     async def record(self, delivery: str, attempt: Document | None, *, status: str, due_at: datetime | None) -> None:
         """An attempt and what follows from it. One that was settled by another meanwhile stays settled."""

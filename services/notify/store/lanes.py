@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from pymongo import IndexModel, ReturnDocument, UpdateOne
 
+from chassis.clock import now
 from chassis.service import Parts
 from chassis.store import Document, ensure_indexes, upsert_all
 from services.notify.store.recorder import Recorder
@@ -71,6 +72,15 @@ class Lanes:
         )
         for mail in {fields["mail"] for fields in lanes.values()}:
             self._stirred[mail].set()
+
+    async def longest_wait_s(self) -> float:
+        """How long the lane that is due longest waits for a worker; 0.0 where none does. By our clock: an indicator."""
+        at = now()
+        found = [
+            await self._lanes.find_one({"mail": mail, "due_at": {"$lte": at}}, {"due_at": 1}, sort=[("due_at", 1)])
+            for mail in (False, True)
+        ]
+        return max(((at - one["due_at"]).total_seconds() for one in found if one), default=0.0)
 
     async def wake(self, subscription: str) -> None:
         """All of a subscription are due: it is active again."""

@@ -26,6 +26,7 @@ from services.notify.domain.endpoint import Health, after_failure, is_given_up
 from services.notify.domain.right import Right, may_be_told
 from services.notify.domain.schedule import Verdict, parse_retry_after, retry_at
 from services.notify.domain.subscription import Channel, Subscription, disabled
+from services.notify.measures import Measures
 from services.notify.settings import NotifySettings
 from services.notify.store.deliveries import DELIVERED, EXHAUSTED, PENDING, WITHHELD
 from services.notify.store.endpoints import Endpoints
@@ -73,9 +74,16 @@ class Attempts:
     """Of one worker process, by one way."""
 
     def __init__(
-        self, way: Way, stores: Stores, endpoints: Endpoints, settings: NotifySettings, directory: Directory
+        self,
+        way: Way,
+        stores: Stores,
+        endpoints: Endpoints,
+        measures: Measures,
+        settings: NotifySettings,
+        directory: Directory,
     ) -> None:
         self.way = way
+        self._measures = measures
         self._stores = stores
         self._endpoints = endpoints
         self._settings = settings
@@ -105,11 +113,13 @@ class Attempts:
         for kept in deliveries:
             if kept not in may:
                 await self._stores.deliveries.record(kept["_id"], None, status=WITHHELD, due_at=None)
+                self._measures.ended(subscription.channel, WITHHELD)
         if not may:
             return True
         if subscription.channel is Channel.INBOX:  # it is there as soon as it is marked as delivered
             for one in may:
                 await self._stores.deliveries.record(one["_id"], None, status=DELIVERED, due_at=None)
+                self._measures.ended(subscription.channel, DELIVERED)
             return True
         if not await self._comes_its_turn(visit):
             return False
@@ -182,8 +192,11 @@ class Attempts:
             "said": answer.body[: SAID_MAX * 4].decode(errors="replace")[:SAID_MAX],
         }
         outcome = self.way.verdict(answer)
-        self._endpoints.observe(outcome.value, seconds=answer.seconds)
+        self._measures.attempted(subscription.channel, outcome.value, seconds=answer.seconds)
         if outcome is Verdict.DELIVERED:
+            self._measures.delivered(
+                subscription.channel, deliveries, [visit.events[one["event"]] for one in deliveries]
+            )
             await self._record(deliveries, attempt, status=DELIVERED, due_at=None)
             await self._recovered(self._names(subscription.id))
             return True
@@ -218,6 +231,8 @@ class Attempts:
         tried = len(delivery["attempts"]) + 1
         schedule_s = self._settings.webhook_schedule_s if outcome is Verdict.FAILED else ()
         again = retry_at(first["_id"], tried, now=ended, schedule_s=schedule_s, retry_after_s=retry_after_s)
+        if again is None:
+            self._measures.ended(Channel.EMAIL if self.way.mail else Channel.WEBHOOK, EXHAUSTED)
         if again is None and delivery["type"] in ABOUT_OURSELVES:
             await self._stores.deliveries.record(delivery["_id"], attempt, status=EXHAUSTED, due_at=None)
         elif again is None:

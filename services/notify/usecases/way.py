@@ -73,11 +73,11 @@ class ByWebhook:
         return subscription_id
 
     async def hand_over(
-        self, subscription: Subscription, _deliveries: Sequence[Document], events: Sequence[Document]
+        self, subscription: Subscription, deliveries: Sequence[Document], events: Sequence[Document]
     ) -> Answer:
         """Its one event."""
-        (event,) = events
-        return await self._sender.send(event, subscription)
+        ((delivery, event),) = zip(deliveries, events, strict=True)
+        return await self._sender.send(event, subscription, replay=delivery.get("replay"))
 
     def verdict(self, answer: Answer) -> Verdict:
         """By the status."""

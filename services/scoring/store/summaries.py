@@ -5,8 +5,8 @@ import asyncio
 from pymongo import IndexModel
 
 from chassis.service import Parts
-from chassis.store import claim_due, clear_mark, ensure_indexes, raise_marks
-from services.scoring.domain.summary import Tally
+from chassis.store import Document, aggregate, claim_due, clear_mark, ensure_indexes, raise_marks
+from services.scoring.domain.summary import ALL_KINDS, Audience, Tally
 from services.scoring.store.counts import document_of, tally_of
 from services.scoring.store.scores import COUNTED, count
 
@@ -52,6 +52,18 @@ class Summaries:
         await raise_marks(self._nations, {claimed["cycle"]: 1}, {claimed["cycle"]: {}})
         await clear_mark(self._summaries, claimed, document_of(tally))
         return True
+
+    async def predicates(self) -> dict[tuple[str, str, str], int]:
+        """Of the nation's regions, published or not: (cycle, basis, predicate) → how many."""
+        all_regions = f"$$part.v.{Audience.SUPERVISED.value}.{ALL_KINDS}.predicates"
+        bases: Document = {"$objectToArray": {"$ifNull": ["$parts", {}]}}
+        told: Document = {"$map": {"input": bases, "as": "part", "in": {"basis": "$$part.k", "of": all_regions}}}
+        return {
+            (nation["_id"], part["basis"], predicate): regions
+            for nation in await aggregate(self._nations, [{"$project": {"parts": told}}])
+            for part in nation["parts"]
+            for predicate, regions in part.get("of", {}).items()
+        }
 
     async def derive_nation(self) -> bool:
         """Merge the provinces' counts of a cycle that is due; returns whether one was due.
