@@ -21,7 +21,7 @@ from chassis.producer import client_options
 from chassis.settings import Settings
 from chassis.store import Database, Document, connect
 from contracts import topics
-from contracts.commitment import CommitmentState
+from contracts.commitment import CommitmentState, CommitmentStatus
 from lab.errors import LabError
 from services.commitment.domain import checkpoint, trail
 from services.commitment.domain.checkpoint import Checkpoint
@@ -29,6 +29,12 @@ from services.commitment.domain.commitment import Commitment
 from services.commitment.domain.trail import Act, Finding, Head
 
 SERVICE = "commitment"
+STATUS_AFTER: Mapping[str, CommitmentStatus] = {
+    Act.OPENED: CommitmentStatus.OPEN,
+    Act.ENTERED_FORCE: CommitmentStatus.IN_FORCE,
+    Act.COMPLETED: CommitmentStatus.COMPLETED,
+    Act.WITHDRAWN: CommitmentStatus.WITHDRAWN,
+}
 CHANGES = frozenset({Act.SIGNED, Act.SEALED})
 """Acts by which a document grew."""
 
@@ -100,7 +106,7 @@ async def _verify(
         entries = [*filed, *(one for one in pending if one["_id"] not in {entry["_id"] for entry in filed})]
         trails[commitment.commitment] = entries
         found += trail.verify(commitment.commitment, entries, commitment.trail)
-        found += _signatures(commitment, entries)
+        found += _state(commitment, entries)
         papers = await _papers(database, commitment, entries)
         documents += len(commitment.papers)
         found += papers
@@ -120,20 +126,61 @@ async def _verify(
     return Audited(len(known), sum(map(len, trails.values())), documents, len(heads), len(made), found)
 
 
-def _signatures(commitment: Commitment, entries: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Each signature in the state has its act, and each act its signature."""
-    acts = {
-        f"{entry['about'].get('edition')}/{entry['about'].get('block')}"
-        for entry in entries
-        if entry.get("act") in (Act.SIGNED, Act.PAPER_RECORDED)
+def _state(commitment: Commitment, entries: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """What the commitment says of itself is what its acts came to: status, texts, parties, signatories, signatures."""
+    by_act: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    standing: dict[Any, Mapping[str, Any]] = {}
+    status, in_force = CommitmentStatus.DRAFT, None
+    for entry in entries:
+        act, about = entry.get("act", ""), _about(entry)
+        by_act[act].append(about)
+        if act in (Act.PARTY_NAMED, Act.JOINED):
+            standing[about.get("organization")] = about  # on a sheet of its own, where it missed the closing
+        status = STATUS_AFTER.get(act, status)
+        in_force = about.get("edition") if act == Act.ENTERED_FORCE else in_force
+    blocks = {one.get("block") for one in standing.values()}
+    signatories = {one.get("block"): one.get("signatory_sha256") for one in by_act[Act.SIGNATORY_NAMED]}
+    signed = [*by_act[Act.SIGNED], *by_act[Act.PAPER_RECORDED]]
+    parties = commitment.parties
+    told: dict[str, tuple[Mapping[Any, Any], Mapping[Any, Any]]] = {
+        "status": ({"": (status, in_force)}, {"": (commitment.status, commitment.in_force)}),
+        "text": (
+            {one.get("edition"): one.get("text_sha256") for one in by_act[Act.OPENED]},
+            {edition: text.sha256() for edition, text in commitment.texts.items()},
+        ),
+        "party": (
+            {one.get("block"): (one.get("organization"), one.get("role")) for one in standing.values()},
+            {block: (party.organization, party.role) for block, party in parties.items()},
+        ),
+        "signatory": (
+            {block: digest for block, digest in signatories.items() if block in blocks},
+            {block: trail.digest(party.signatory) for block, party in parties.items() if party.signatory},
+        ),
+        "signature": (
+            {f"{one.get('edition')}/{one.get('block')}": one.get("signature_sha256") for one in signed},
+            {place: trail.digest(one) for place, one in commitment.signatures.items()},
+        ),
     }
-    there = set(commitment.signatures)
-    said = dict.fromkeys(there - acts, "it has no entry in the trail")
-    said |= dict.fromkeys(acts - there, "the trail has it, the commitment does not")
     return [
-        Finding(code="signature_differs", about=f"{commitment.commitment} {key}", said=why)
-        for key, why in sorted(said.items())
+        Finding(
+            code=f"{what}_differs", about=f"{commitment.commitment} {place}".rstrip(), said=_why(acts, there, place)
+        )
+        for what, (acts, there) in told.items()
+        for place in sorted(acts.keys() | there.keys(), key=str)
+        if acts.get(place) != there.get(place)
     ]
+
+
+def _why(acts: Mapping[Any, Any], there: Mapping[Any, Any], place: object) -> str:
+    if place not in acts:
+        return "it has no entry in the trail"
+    return "it is not what the trail says" if place in there else "the trail has it, the commitment does not"
+
+
+def _about(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Also of an entry that somebody put there by hand."""
+    about = entry.get("about")
+    return about if isinstance(about, Mapping) else {}
 
 
 async def _papers(database: Database, commitment: Commitment, entries: Iterable[Mapping[str, Any]]) -> list[Finding]:
@@ -143,9 +190,9 @@ async def _papers(database: Database, commitment: Commitment, entries: Iterable[
         where = {"commitment": commitment.commitment, "paper": sheet.paper}
         increments = {one["_id"]: one async for one in database["revisions"].find(where)}
         steps = [sheet.first_sha256] + [
-            entry["about"]["after_sha256"]
+            str(_about(entry).get("after_sha256"))
             for entry in entries
-            if entry.get("act") in CHANGES and entry["about"].get("paper") == sheet.paper
+            if entry.get("act") in CHANGES and _about(entry).get("paper") == sheet.paper
         ]
         about = f"{commitment.commitment} paper {sheet.paper}"
         whole = b""

@@ -37,6 +37,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from lab.parts import Part
 from lab.parts.process import ports
 from lab.pki import passphrase
+from tests.acting import DEADLINE_S
 
 USER, PASSWORD = "aplikasi-uji", "made-for-tests"
 SIGN = "/api/v2/sign/pdf"
@@ -81,6 +82,12 @@ class Esign:
     async def calls(self) -> list[dict[str, Any]]:
         """To sign, of this test."""
         return (await self.control.get("/calls")).json()[self.before :]
+
+    async def until_asked(self) -> None:
+        """Somebody's document is there to be signed."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not await self.calls():
+                await asyncio.sleep(0.05)
 
     async def last(self) -> bytes:
         """What it signed last, whoever got it."""

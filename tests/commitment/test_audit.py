@@ -97,6 +97,26 @@ async def forge_a_signature(database: Database, of: str) -> None:
     await database["commitments"].update_one({"_id": of}, {"$set": {"state.signatures.1/p09": one}})
 
 
+def set_in_state(path: tuple[str, ...], value: object) -> Attack:
+    """What everybody reads is rewritten; the trail is left as it was."""
+
+    async def attack(database: Database, of: str) -> None:
+        found = await database["commitments"].find_one({"_id": of})
+        assert found
+        *above, last = path
+        inner = found["state"]
+        for key in above:
+            inner = inner[key]
+        inner[last] = value
+        await database["commitments"].replace_one({"_id": of}, found)
+
+    return attack
+
+
+async def take_what_it_was_about(database: Database, of: str) -> None:
+    await database["audit"].update_one({"commitment": of, "act": "signed"}, {"$unset": {"about": 1}})
+
+
 async def change_the_document(database: Database, of: str) -> None:
     found = await database["revisions"].find_one({"commitment": of, "offset": 0})
     assert found
@@ -123,6 +143,13 @@ ATTACKS: dict[Attack, str] = {
     reorder: "out_of_order",
     truncate: "document_changed",
     forge_a_signature: "signature_differs",
+    set_in_state(("signatures", "1/p01", "told", "name"), "Orang lain"): "signature_differs",
+    set_in_state(("signatures", "1/p01", "told", "signed_on"), "2020-01-01"): "signature_differs",
+    set_in_state(("texts", "1", "title"), "Naskah lain"): "text_differs",
+    set_in_state(("status",), "withdrawn"): "status_differs",
+    set_in_state(("parties", "p02", "organization"), "32.99"): "party_differs",
+    set_in_state(("parties", "p02", "signatory", "name"), "Orang lain"): "signatory_differs",
+    take_what_it_was_about: "edited",
     change_the_document: "document_changed",
     remove_the_commitment: "commitment_missing",
     remove_all_of_it: "fact_differs",

@@ -26,7 +26,7 @@ from services.commitment.papers.seal import NotSealable, seal
 from services.commitment.papers.sign import Identity, NoTimeStamp, WrongPassphraseForKey, sign
 from tests.commitment import pki
 from tests.commitment.pki import BLOCKS, ORGANIZATIONS, REVOKED, Authority, request
-from tests.commitment.tampering import overlaid, relabelled
+from tests.commitment.tampering import overlaid, relabelled, with_a_kid
 
 Judge = Callable[..., Found]
 FIRST, SECOND = ORGANIZATIONS[:2]
@@ -121,6 +121,8 @@ def test_an_invisible_field_of_the_providers_own_is_accepted_where_none_was_aske
     assert code(judge, paper, theirs) == "another_field"
     visible = authority.sign(with_field((0, 0, 500, 800)), "theirs", FIRST)
     assert code(judge, paper, visible, field=None) == "visible_field"
+    below = authority.sign(with_a_kid(paper, "theirs"), "theirs", FIRST)
+    assert code(judge, paper, below, field=None) == "visible_field"
 
 
 def test_what_is_not_the_document_that_was_sent_is_refused(

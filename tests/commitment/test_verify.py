@@ -27,7 +27,7 @@ from services.commitment.papers.seal import seal
 from services.commitment.papers.verify import Examined, Verdict, examine
 from tests.commitment import pki
 from tests.commitment.pki import BLOCKS, ORGANIZATIONS, REVOKED, Authority
-from tests.commitment.tampering import encrypted, flipped, overlaid, relabelled
+from tests.commitment.tampering import encrypted, flipped, overlaid, relabelled, with_a_box
 
 PAST = datetime(2021, 6, 1, tzinfo=UTC)
 HEADER = b"%PDF-1.7\n"
@@ -113,6 +113,17 @@ def test_a_time_stamp_over_all_of_an_authority_that_is_not_trusted_seals_nothing
     theirs = asyncio.run(stamper.async_timestamp_pdf(IncrementalPdfFileWriter(BytesIO(signed[1])), "sha256"))
     examined = examine(theirs.getvalue(), authority.roots)
     assert (examined.sealed_at, examined.covers_whole_file) == (None, True)
+    assert examined.verdict is Verdict.FOREIGN
+
+
+def test_a_box_over_the_page_under_a_time_stamp_is_a_change_whoever_stamped_it(
+    signed: Sequence[bytes], sealed: bytes, authority: Authority, stranger: Authority
+) -> None:
+    for pdf in (signed[9], sealed):
+        for who in (authority, stranger):
+            stamper = PdfTimeStamper(HTTPTimeStamper(who.tsa_url), field_name="box")
+            stamped = asyncio.run(stamper.async_timestamp_pdf(with_a_box(pdf, "box"), "sha256"))
+            assert examine(stamped.getvalue(), authority.roots).verdict is Verdict.CHANGED_AFTER_SIGNING
 
 
 def test_a_certificate_that_was_revoked_as_of_what_is_stored_in_the_file(

@@ -81,10 +81,13 @@ async def test_a_visit_is_recorded_once_corrected_and_withdrawn(
     assert (corrected.json()["visited_on"], corrected.json()["revision"]) == ("2022-03-16", 2)
     withdrawn = await act(commitment, address, "withdrawal", who)
     assert withdrawn.json()["status"] == "withdrawn"
-    assert (await act(commitment, address, "correction", who, correction)).json()["code"] == "visit_withdrawn"
-    facts = await told_of(kafka, topics.VISIT, made.json()["visit"], 3)
+    assert (await act(commitment, address, "withdrawal", who)).json()["code"] == "visit_withdrawn"
+    restored = await act(commitment, address, "correction", who, correction)  # it took place after all
+    assert (restored.json()["status"], restored.json()["revision"]) == ("recorded", 4)
+    facts = await told_of(kafka, topics.VISIT, made.json()["visit"], 4)
     assert [(name, body["status"]) for name, body in facts] == [
-        ("visit.recorded", "recorded"), ("visit.recorded", "recorded"), ("visit.recorded", "withdrawn"),
+        ("visit.recorded", "recorded"), ("visit.recorded", "recorded"),
+        ("visit.recorded", "withdrawn"), ("visit.recorded", "recorded"),
     ]  # fmt: skip
     assert "Kepala" not in str(facts)
 

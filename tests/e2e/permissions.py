@@ -163,7 +163,7 @@ COMMITMENT: dict[str, str] = {
     "POST /commitments/{commitment_id}/signatures":
                                            "401 403 403 403 403 409 409 403 403 403 403 403 403 403 403 409",
     "POST /commitments/{commitment_id}/signatures-by-hand":
-                                           "401 403 403 403 403 403 403 403 403 422 403 422 403 403 403 403",
+                                           "401 403 403 403 403 403 403 403 403 403 403 422 403 403 403 403",
     "POST /commitments/{commitment_id}/settlement":
                                            "401 403 403 403 403 403 403 403 403 403 403 409 403 403 403 403",
     "GET /commitments/{commitment_id}/room":
@@ -261,7 +261,7 @@ BODIES: dict[str, Any] = {
         "file": UNKNOWN,
         "sha256": "0" * 64,
     },
-    "POST /commitments/{commitment_id}/settlement": {"reason": "Tabel peran"},
+    "POST /commitments/{commitment_id}/settlement": {"block": "p02", "reason": "Tabel peran"},
     "POST /pledges": {
         "region": "OWN",
         "instrument": "spbe-2020",

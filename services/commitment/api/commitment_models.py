@@ -1,15 +1,15 @@
 """What commitments are asked with, and how they are answered."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from chassis.viewer import Viewer
 from contracts.commitment import Capacity, CommitmentStatus, Paper, PartyRole, Signature, Target, Trail
 from contracts.organizations import OrganizationId
 from contracts.regions import Directory
-from services.commitment.api.parameters import In
+from services.commitment.api.parameters import Day, In
 from services.commitment.domain.commitment import Commitment
 from services.commitment.domain.organization import name_of
 from services.commitment.domain.paper import PartyState
@@ -35,12 +35,19 @@ class TextIn(In):
     title: Annotated[str, Field(min_length=3, max_length=300)]
     number: Annotated[str, Field(max_length=100)] | None = None
     place: Annotated[str, Field(min_length=2, max_length=120)]
-    dated: date
+    dated: Day
     preamble: Annotated[str, Field(max_length=4_000)] = ""
     legal_basis: list[Annotated[str, Field(min_length=3, max_length=500)]] = Field(default=[], max_length=20)
     clauses: list[ClauseIn] = Field(min_length=1, max_length=60)
-    period_from: date
-    period_to: date | None = None
+    period_from: Day
+    period_to: Day | None = None
+
+    @model_validator(mode="after")
+    def check_period(self) -> Self:
+        """Raises ValueError."""
+        if self.period_to and self.period_to < self.period_from:
+            raise ValueError("`period_to` is before `period_from`")
+        return self
 
     def asked(self) -> Text:
         """For the domain."""
@@ -84,7 +91,7 @@ class DraftIn(In):
     """Invites, and watches over what follows."""
     supervisors: list[OrganizationId] = Field(default=[], max_length=10)
     target: Target | None = None
-    target_by: date | None = None
+    target_by: Day | None = None
 
     def wanted(self) -> usecases.Asked:
         """For the use case."""
@@ -115,10 +122,17 @@ class SignatoryIn(In):
     name: Line
     office: Annotated[str, Field(min_length=2, max_length=160, examples=["Sekretaris Daerah"])]
     capacity: Capacity = Capacity.DEFINITIVE
-    authority_from: date
-    authority_to: date | None = None
+    authority_from: Day
+    authority_to: Day | None = None
     certificate_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Where the certificate bears the name otherwise than it is written here."""
+
+    @model_validator(mode="after")
+    def check_authority(self) -> Self:
+        """Raises ValueError."""
+        if self.authority_to and self.authority_to < self.authority_from:
+            raise ValueError("`authority_to` is before `authority_from`")
+        return self
 
 
 class ReasonIn(In):
@@ -161,6 +175,9 @@ class CommitmentOut(BaseModel):
     text: Text | None
     text_sha256: str | None
     draft: Text | None
+    next_opening: Opening | None
+    next_reserved: int | None
+    """Of an amendment that is being written, if it changes them; until it is opened, the present ones hold."""
     parties: list[PartyOut]
     signatures: list[Signature]
     papers: list[Paper]
@@ -229,6 +246,8 @@ def shown(kept: Kept[Commitment], viewer: Viewer, directory: Directory) -> Commi
         text=text,
         text_sha256=text.sha256() if text else None,
         draft=commitment.draft if involved else None,
+        next_opening=commitment.next_opening if involved else None,
+        next_reserved=commitment.next_reserved if involved else None,
         parties=[
             _party(commitment, one, involved=involved, directory=directory) for one in commitment.parties.values()
         ],

@@ -100,11 +100,12 @@ async def evidence_file(
     evidence_id: EvidenceId,
     viewer: CurrentViewer,
     followups: FollowUpStore,
+    commitments: CommitmentStore,
     uploads: UploadStore,
 ) -> Response:
-    """The file behind a piece of evidence, for the region and who supervises it."""
+    """The file behind a piece of evidence, for the region, who supervises it, and who watches over its commitment."""
     evidence, content = await usecases.evidence_file(
-        followup_id, evidence_id, viewer=viewer, followups=followups, uploads=uploads
+        followup_id, evidence_id, viewer=viewer, followups=followups, commitments=commitments, uploads=uploads
     )
     # Whatever it is, no browser is to run it in our name.
     headers = {

@@ -28,6 +28,7 @@ from services.commitment.api.parameters import (
     CommitmentIn,
     CommitmentStore,
     Cursor,
+    Day,
     FollowUpStore,
     IdIn,
     In,
@@ -67,7 +68,7 @@ class PlanIn(In):
     title: Text
     unit: Annotated[str, Field(min_length=2, max_length=200, examples=["Dinas Komunikasi dan Informatika"])]
     funds: Funds | None = None
-    due: date
+    due: Day
 
 
 class FollowUpIn(PlanIn):
@@ -96,7 +97,7 @@ class FollowUpIn(PlanIn):
 class DoneIn(In):
     """When it was done."""
 
-    done_on: date
+    done_on: Day
 
 
 class ReasonIn(In):
@@ -109,15 +110,15 @@ class AgreementIn(In):
     """A document that was signed."""
 
     number: Annotated[str, Field(min_length=1, max_length=100)]
-    signed_on: date
-    ends_on: date | None = None
+    signed_on: Day
+    ends_on: Day | None = None
 
 
 class StepIn(In):
     """A step of an adoption."""
 
     step: Step
-    on: date
+    on: Day
     agreement: AgreementIn | None = None
     """Of `memorandum` (nota kesepakatan) and `agreement` (PKS)."""
 
@@ -267,10 +268,15 @@ async def list_followups(
     responses=problems(401, 404, 422, 429, 503) | NOT_MODIFIED | links(200, {**THIS, **TAGGED}, *COMMANDS),
 )
 async def one_followup(
-    followup_id: IdIn, viewer: AnyViewer, followups: FollowUpStore, request: Request, response: Response
+    followup_id: IdIn,
+    viewer: AnyViewer,
+    followups: FollowUpStore,
+    commitments: CommitmentStore,
+    request: Request,
+    response: Response,
 ) -> FollowUpOut:
     """One follow-up."""
-    found = await followups.get(followup_id, viewer=viewer)
+    found = await usecases.read(followup_id, viewer=viewer, followups=followups, commitments=commitments)
     return tagged(found.tag, request, response) or shown(found)
 
 

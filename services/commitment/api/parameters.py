@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chassis.service import provided
 from chassis.settings import Settings
@@ -97,13 +97,15 @@ OrganizationIn = Annotated[
 ]
 RegionIn = Annotated[RegionCode | None, Query(description="A region's code.", examples=["32.11"])]
 CommitmentIn = Annotated[Id | None, Query(description="A commitment's id.")]
-BlockIn = Annotated[str, Path(pattern=r"^[a-z][0-9]{2}$", examples=["p01"], description="A place to sign.")]
+BLOCK = r"^[a-z][0-9]{2,3}$"
+BlockIn = Annotated[str, Path(pattern=BLOCK, examples=["p01"], description="A place to sign.")]
+Block = Annotated[str, Field(pattern=BLOCK, examples=["p01"], description="A place to sign.")]
 Cursor = Annotated[str | None, Query(max_length=40, description="`next` of the page before; leave out for the first.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows a page.")]
 
 
 def _iso(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+    if not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
         raise ValueError("write it as 2023-07-12")
     return value
 

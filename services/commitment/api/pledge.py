@@ -19,6 +19,7 @@ from services.commitment.api.parameters import (
     CommitmentIn,
     CommitmentStore,
     Cursor,
+    Day,
     IdIn,
     In,
     Limit,
@@ -42,9 +43,9 @@ class PledgeIn(In):
     instrument: InstrumentId
     index: Annotated[Decimal, Field(ge=0, le=100, max_digits=6, decimal_places=2, examples=["3.50"])] | None = None
     predicate: Annotated[str, Field(max_length=40, examples=["Baik"])] | None = None
-    pledged_on: date
+    pledged_on: Day
     """Of the document that holds it, or today."""
-    due: date
+    due: Day
     """Scores count until the end of this day in Jakarta."""
     commitment: Id | None = None
     clause: Annotated[int, Field(ge=1, le=99)] | None = None

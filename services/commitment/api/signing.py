@@ -1,10 +1,9 @@
 """Signing: with a provider, by hand, and what became of it where nobody answered; the room where it happens."""
 
-from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from chassis import outbox
 from chassis.auth import CurrentViewer, fresh_login
@@ -15,7 +14,16 @@ from contracts.commitment import CommitmentStatus, Id, Provider, Signature
 from services.commitment.api.command import GIVEN, Creation, tell
 from services.commitment.api.commitment_models import CommitmentOut, shown
 from services.commitment.api.evidence import Sha256
-from services.commitment.api.parameters import CommitmentStore, IdIn, In, PresenceStore, SigningDesk, UploadStore
+from services.commitment.api.parameters import (
+    Block,
+    CommitmentStore,
+    Day,
+    IdIn,
+    In,
+    PresenceStore,
+    SigningDesk,
+    UploadStore,
+)
 from services.commitment.domain.paper import TurnState
 from services.commitment.providers.port import Secret
 from services.commitment.usecases import room as rooms
@@ -56,8 +64,8 @@ class SignedOut(BaseModel):
 class ByHandIn(In):
     """A signature on paper."""
 
-    block: Annotated[str, Field(pattern=r"^[a-z][0-9]{2}$", examples=["p01"])]
-    signed_on: date
+    block: Block
+    signed_on: Day
     place: Annotated[str, Field(min_length=2, max_length=120)]
     witnessed_by: Annotated[str, Field(min_length=2, max_length=160)]
     """Who saw it: an office, or a name."""
@@ -69,10 +77,20 @@ class ByHandIn(In):
 class SettlementIn(In):
     """What became of it: the signed document, or none was made."""
 
+    block: Block
+    """Whose it is: `turns` of the room."""
     reason: Annotated[str, Field(min_length=3, max_length=300)]
     file: Id | None = None
     """The signed document, handed in before; without it: nothing was signed."""
     sha256: Sha256 | None = None
+    """With `file`, and only with it."""
+
+    @model_validator(mode="after")
+    def check_both(self) -> Self:
+        """Half of it would say that nothing was signed. Raises ValueError."""
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("give `file` and `sha256`, or neither where nothing was signed")
+        return self
 
 
 class PlaceOut(BaseModel):
@@ -166,7 +184,14 @@ async def settle_signature(
     """The facilitator says what became of a signature whose outcome is unknown."""
     file = (asked.file, asked.sha256) if asked.file and asked.sha256 else None
     done = await settlements.settle(
-        commitment_id, reason=asked.reason, file=file, viewer=viewer, request=request, desk=desk, uploads=uploads
+        commitment_id,
+        asked.block,
+        reason=asked.reason,
+        file=file,
+        viewer=viewer,
+        request=request,
+        desk=desk,
+        uploads=uploads,
     )
     return shown(desk.commitments.read(tell(done, response)), viewer, desk.directory)
 

@@ -48,10 +48,17 @@ SAID = {
     ),
     Verdict.REVOKED: ("Tidak sah: sertifikat dicabut.", "Not valid: a certificate was revoked."),
 }
-EARLIER = (
-    "Ini keadaan dokumen sebelumnya: setelah itu masih ada tanda tangan atau segel.",
-    "This is an earlier state of the document: others signed, or it was sealed, after it.",
-)
+OF_OURS = {
+    Kinship.EARLIER: (
+        "Ini keadaan dokumen sebelumnya: setelah itu masih ada tanda tangan atau segel.",
+        "This is an earlier state of the document: others signed, or it was sealed, after it.",
+    ),
+    Kinship.CHANGED: (
+        "Bukan dokumen yang tersimpan di sini: setelah ditandatangani ada yang ditambahkan di luar Living Lab.",
+        "Not the document that is kept here: something was added to it outside of the Living Lab.",
+    ),
+}
+"""Of a file whose signatures are valid, and which is not the present state of a paper of ours."""
 
 
 class SignerOut(BaseModel):
@@ -177,7 +184,7 @@ async def commitment_document(
     revisions: RevisionStore,
     request: Request,
     paper: Annotated[
-        str | None, Query(pattern=r"^([1-9][0-9]{0,2}|a[0-9]{2})$", description="Unset: the text of this edition.")
+        str | None, Query(pattern=r"^([1-9][0-9]{0,2}|a[0-9]{2,3})$", description="Unset: the text of this edition.")
     ] = None,
 ) -> Response:
     """The PDF, with all signatures that it has by now."""
@@ -207,12 +214,14 @@ def shown(verified: Verified, directory: Directory) -> VerificationOut:
             for one in commitment.signatures.values()
             if one.told.certificate_sha256 and one.told.paper == verified.paper
         }
-    said = EARLIER if verified.kinship is Kinship.EARLIER else SAID[examined.verdict]
+    said = SAID[examined.verdict]
+    if examined.verdict is Verdict.VALID:
+        said = OF_OURS.get(verified.kinship, said)
     return VerificationOut(
         verdict=examined.verdict,
         said_id=said[0],
         said_en=said[1],
-        valid=examined.verdict is Verdict.VALID and verified.kinship is not Kinship.EARLIER,
+        valid=examined.verdict is Verdict.VALID and verified.kinship in (Kinship.PRESENT, Kinship.UNKNOWN),
         kinship=verified.kinship,
         sha256=verified.sha256,
         bytes=verified.bytes,

@@ -14,7 +14,7 @@ from chassis.problems import problems
 from contracts.commitment import Origin, VisitStatus
 from contracts.organizations import OrganizationId
 from services.commitment.api.command import CREATION, REFUSALS, TAGGED, Command, Creation, tell
-from services.commitment.api.parameters import Cursor, IdIn, In, Limit, OrganizationIn, Regions, VisitStore
+from services.commitment.api.parameters import Cursor, Day, IdIn, In, Limit, OrganizationIn, Regions, VisitStore
 from services.commitment.domain.organization import name_of
 from services.commitment.domain.visit import MET_MAX, Asked, Visit
 from services.commitment.store.aggregates import Kept
@@ -32,7 +32,7 @@ Subject = Annotated[str, Field(min_length=3, max_length=300, examples=["Penerapa
 class CorrectionIn(In):
     """What may be put right."""
 
-    visited_on: date
+    visited_on: Day
     subject: Subject
     met: Met = Field(default=[])
     """Who was met: shown to those who were there, and to who supervises them."""

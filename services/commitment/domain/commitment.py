@@ -24,9 +24,10 @@ from contracts.events import EventType
 from contracts.fact import Frozen
 from contracts.roles import Role
 from services.commitment.domain import trail
-from services.commitment.domain.paper import PartyState, Sheet, Signed, Turn, TurnState
+from services.commitment.domain.paper import PartyState, Sheet, Signed, TurnState
 from services.commitment.domain.refusals import (
     BLOCKS_MAX,
+    AlreadySigned,
     NotInThisState,
     NotReady,
     PartyTwice,
@@ -81,6 +82,9 @@ class Commitment(Frozen):
     """Places printed for those who join later."""
     draft: Text | None
     """What is being written: of a draft or of an amendment."""
+    next_opening: Opening | None = None
+    next_reserved: int | None = None
+    """Of an amendment that is being written; what was opened before keeps its own until then."""
     edition: int
     in_force: int | None
     """The edition that holds; a later one may be signed meanwhile."""
@@ -103,7 +107,9 @@ class Commitment(Frozen):
     @property
     def text(self) -> Text:
         """Of the edition that is signed or in force; of a draft what is being written."""
-        return self.texts[self.edition] if self.edition else self._draft()
+        text = self.texts.get(self.edition, self.draft)
+        assert text is not None, "a commitment that was never opened is being written"
+        return text
 
     @property
     def organizations(self) -> frozenset[str]:
@@ -119,7 +125,8 @@ class Commitment(Frozen):
     @property
     def due_at(self) -> datetime | None:
         """When a worker must look at it again."""
-        moments = [sheet.turn.until for sheet in self.papers.values() if sheet.turn and _runs_out(sheet.turn)]
+        turns = [sheet.turn for sheet in self.papers.values() if sheet.turn]
+        moments = [turn.until for turn in turns if turn.state is not TurnState.UNKNOWN]
         moments += [self.changed_at] if self.to_seal else []
         period_to = self.text.period_to if self.status is CommitmentStatus.IN_FORCE else None
         moments += [end_of(period_to)] if period_to else []
@@ -216,7 +223,8 @@ class Commitment(Frozen):
         if self.draft is None:
             raise TextFixed
         about = {"text_sha256": text.sha256()}
-        changed: dict[str, Any] = {"reserved": reserved, "opening": opening}
+        before = "next_" if self.edition else ""
+        changed: dict[str, Any] = {f"{before}reserved": reserved, f"{before}opening": opening}
         changed = {name: value for name, value in changed.items() if value is not None}
         return self.act(Act.CHANGED, actor, about=about, draft=text, **changed)
 
@@ -240,7 +248,8 @@ class Commitment(Frozen):
     ) -> Acted:
         """Named or joined. Of a draft a place that will be printed; else a reserved one, else the `sheet` made for it.
 
-        Raises NotInThisState, PartyTwice, TooManyBlocks.
+        A party that did not sign before signing was closed stands on its sheet from then on. Raises NotInThisState,
+        PartyTwice, TooManyBlocks.
         """
         block, accession = self.next_block(organization)
         assert accession == (sheet is not None), "a sheet is made where no place is left"
@@ -258,24 +267,29 @@ class Commitment(Frozen):
         about = {"block": block, "organization": organization, "role": role.value}
         event = events.COMMITMENT_OPENED if self.edition else None
         papers = {**self.papers, sheet.paper: sheet} if sheet else self.papers
-        return self.act(act, actor, about=about, event=event, parties={**self.parties, block: party}, papers=papers)
+        others = {one: other for one, other in self.parties.items() if other.organization != organization}
+        return self.act(act, actor, about=about, event=event, parties={**others, block: party}, papers=papers)
 
     def with_signatory(self, block: str, signatory: Signatory, *, actor: Actor) -> Acted:
-        """Who signs for a party, until it has signed. Raises NotInThisState."""
+        """Who signs for a party, until it has signed; for an amendment anew. Raises NotInThisState, AlreadySigned."""
         self._check(CommitmentStatus.DRAFT, *OPENED)
+        if self.draft is None and self.signature(block):
+            raise AlreadySigned
         party = self.parties[block].model_copy(update={"signatory": signatory})
-        about = {"block": block, "capacity": signatory.capacity.value}
+        about = {"block": block, "capacity": signatory.capacity.value, "signatory_sha256": trail.digest(signatory)}
         return self.act(Act.SIGNATORY_NAMED, actor, about=about, parties={**self.parties, block: party})
 
     def check_ready(self) -> Text:
-        """Whether it may be opened; the text to be set. Raises TextFixed, NotInThisState, NotReady."""
+        """Whether it may be opened; the text to be set. Raises TextFixed, NotInThisState, NotReady, TooManyBlocks."""
         self._check(CommitmentStatus.DRAFT, *OPENED)
         if self.draft is None:
             raise TextFixed
         signing = [party for party in self.parties.values() if party.role is not PartyRole.WITNESS]
         if not self.draft.clauses:
             raise NotReady("It has no clauses.", "Belum ada butir komitmen.", field="clauses")
-        if len(signing) < 2 and not self.reserved:
+        if len(self.parties) + len(self.blocks_to_reserve) > BLOCKS_MAX:
+            raise TooManyBlocks
+        if len(signing) < 2 and not self.blocks_to_reserve:
             raise NotReady(
                 "A joint commitment has two parties at least, or reserved places for those who will join.",
                 "Komitmen bersama memerlukan sedikitnya dua pihak, atau tempat cadangan bagi yang akan bergabung.",
@@ -296,6 +310,10 @@ class Commitment(Frozen):
             event=events.COMMITMENT_OPENED,
             status=CommitmentStatus.OPEN,
             draft=None,
+            opening=self.next_opening or self.opening,
+            reserved=self._next_reserved,
+            next_opening=None,
+            next_reserved=None,
             edition=sheet.edition,
             parties=parties,
             texts={**self.texts, sheet.edition: text},
@@ -345,13 +363,26 @@ class Commitment(Frozen):
 
     @property
     def free_blocks(self) -> list[str]:
-        """Printed places that nobody has taken."""
-        return [f"r{number:02}" for number in range(1, self.reserved + 1) if f"r{number:02}" not in self.parties]
+        """Places on the paper of the present edition that nobody has taken."""
+        printed = self.main_paper.blocks if self.edition else ()
+        return [block for block in printed if block not in self.parties and block.startswith("r")]
+
+    @property
+    def blocks_to_reserve(self) -> list[str]:
+        """Places that will be free on the paper of what is being written."""
+        blocks = [f"r{number:02}" for number in range(1, self._next_reserved + 1)]
+        return [block for block in blocks if block not in self.parties]
+
+    @property
+    def _next_reserved(self) -> int:
+        return self.reserved if self.next_reserved is None else self.next_reserved
 
     def next_block(self, organization: str) -> tuple[str, bool]:
         """Where it would sign, and whether on a sheet of its own. Raises NotInThisState, PartyTwice, TooManyBlocks."""
         self._check(CommitmentStatus.DRAFT, *OPENED)
-        if self.party_of(organization):
+        standing = self.party_of(organization)
+        missed = self.status is CommitmentStatus.IN_FORCE and standing and not standing.accession
+        if standing and not (missed and self.signature(standing.block) is None):
             raise PartyTwice(field="organization")
         if not self.edition:
             if len(self.parties) + self.reserved >= BLOCKS_MAX:
@@ -364,11 +395,3 @@ class Commitment(Frozen):
     def _check(self, *allowed: CommitmentStatus) -> None:
         if self.status not in allowed:
             raise NotInThisState(self.status)
-
-    def _draft(self) -> Text:
-        assert self.draft is not None, "a commitment that was never opened is being written"
-        return self.draft
-
-
-def _runs_out(turn: Turn) -> bool:
-    return turn.state is TurnState.SENDING

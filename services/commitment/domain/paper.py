@@ -45,6 +45,8 @@ class Turn(Frozen):
     base_sha256: str
     certificate_sha256: str
     """Whose signature is expected."""
+    signatory: Signatory
+    """Who it is: whoever is named meanwhile signs nothing of this."""
     since: datetime
     until: datetime
 

@@ -114,6 +114,16 @@ class NoSignatory(Problem):
     detail_id = "Tetapkan penanda tangan lebih dahulu: POST …/parties/{block}/signatory."
 
 
+class SignatoryChanged(Problem):
+    """Somebody else was named while the request waited for its turn."""
+
+    status, code, title = 409, "signatory_changed", "Somebody else was named as your signatory meanwhile"
+    detail = "Nothing was signed. GET the commitment, and sign as the one who is named there."
+    detail_id = (
+        "Belum ada yang ditandatangani. GET komitmennya, lalu tandatangani sebagai penanda tangan yang tercantum."
+    )
+
+
 class NothingToSettle(Problem):
     """No outcome is unknown."""
 

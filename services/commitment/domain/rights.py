@@ -1,6 +1,7 @@
 """Who may act for whom. Who may see what is the viewer's; what a commitment itself gives is the commitment's."""
 
 from chassis.viewer import Viewer
+from contracts.organizations import find_organization
 from contracts.roles import REGION_ROLES, Role
 
 SIGNS = (Role.HEAD, Role.COORDINATOR, Role.SIGNATORY)
@@ -25,6 +26,12 @@ def facilitates(viewer: Viewer) -> bool:
 def supervises(viewer: Viewer, province: str) -> bool:
     """A ministry over all, a province over those inside it. Never a region over itself."""
     return facilitates(viewer) or viewer.may(Role.SUPERVISOR, at=province)
+
+
+def may_supervise(organization: str) -> bool:
+    """Known to all, whoever names it: a listed institution, or a province."""
+    is_province = organization.isdigit()
+    return is_province or find_organization(organization) is not None
 
 
 def belongs_to(viewer: Viewer, *organizations: str) -> bool:

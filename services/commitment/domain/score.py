@@ -1,8 +1,9 @@
 """What a score fact says for pledges and for the answer: what counts, and what is only declared."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import takewhile
 
 from chassis.clock import day_of
 from chassis.records import Fact
@@ -53,21 +54,33 @@ def heard(fact: Fact[ScoreRecalculated], *, province: str) -> Heard:
 
 
 def newest(facts: Iterable[Heard]) -> list[Heard]:
-    """Of each score the newest fact, in any order of facts; counting from the day on which it was first verified.
+    """Of each score the newest fact, in any order of facts; counting from the day on which it came to be what it is.
 
-    Publication comes months after verification, and must not make a result late that was in time.
+    Publication comes months after verification, and must not make a result late that was in time; a correction that
+    raises it in March does not make it one of December.
     """
     by_score: dict[str, list[Heard]] = defaultdict(list)
     for fact in facts:
         by_score[fact.score].append(fact)
     found: list[Heard] = []
     for history in by_score.values():
-        last = max(history, key=lambda fact: (fact.revision, fact.rule))
+        history.sort(key=lambda fact: (fact.revision, fact.rule))
+        last = history[-1]
         if last.counted and not last.official:
-            first = min(fact.counted.on for fact in history if fact.counted)
-            last = last.model_copy(update={"counted": last.counted.model_copy(update={"on": first})})
+            last = last.model_copy(update={"counted": last.counted.model_copy(update={"on": _since(history)})})
         found.append(last)
     return sorted(found, key=lambda fact: (fact.period, fact.score))
+
+
+def _since(history: Sequence[Heard]) -> date:
+    """The first day of the last facts in a row that count the same; the last one counts."""
+    counted = [fact.counted for fact in reversed(history)]
+    same = takewhile(lambda one: one and (one.index, one.predicate) == _what(counted[0]), counted)
+    return min(one.on for one in same if one)
+
+
+def _what(reached: Reached | None) -> tuple[object, str] | None:
+    return (reached.index, reached.predicate) if reached else None
 
 
 def best_of_periods(scores: Iterable[Heard]) -> list[Heard]:

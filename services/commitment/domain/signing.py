@@ -13,6 +13,7 @@ from chassis.problem import NotFound
 from contracts import events
 from contracts.commitment import CommitmentStatus, Provider, Signature
 from contracts.fact import Frozen
+from services.commitment.domain import trail
 from services.commitment.domain.commitment import OPENED, Acted, Actor, Commitment
 from services.commitment.domain.paper import PartyState, Refusal, Sheet, Signed, Turn, TurnState
 from services.commitment.domain.refusals import (
@@ -20,7 +21,9 @@ from services.commitment.domain.refusals import (
     NoSignatory,
     NothingToSettle,
     NotInThisState,
+    OtherText,
     OutcomeUnknown,
+    SignatoryChanged,
     TurnTaken,
 )
 from services.commitment.domain.signatory import Signatory
@@ -80,16 +83,24 @@ def claimed(
     *,
     attempt: str,
     provider: Provider,
+    text_sha256: str,
+    signatory: Signatory,
     certificate_sha256: str,
     request: str,
     lasts: timedelta,
     actor: Actor,
 ) -> Commitment:
-    """The paper with its turn taken. Raises TurnTaken, OutcomeUnknown, and what `check_may_sign` does."""
-    check_may_sign(commitment, party, actor.at)
+    """The paper with its turn taken, by `signatory`, who read the text of that hash.
+
+    Raises OtherText, SignatoryChanged, TurnTaken, OutcomeUnknown, and what `check_may_sign` does.
+    """
+    if text_sha256 != commitment.text.sha256():
+        raise OtherText
+    if check_may_sign(commitment, party, actor.at) != signatory:
+        raise SignatoryChanged
     sheet = sheet_of(commitment, party.block)
-    if (held := sheet.turn) and not (held.state is TurnState.CLAIMED and actor.at >= held.until):
-        raise OutcomeUnknown if held.state is TurnState.UNKNOWN else TurnTaken(held.block)
+    if (held := sheet.turn) and not _lapsed(held, actor.at):
+        raise _held(held)
     turn = Turn(
         attempt=attempt,
         block=party.block,
@@ -99,6 +110,7 @@ def claimed(
         state=TurnState.CLAIMED,
         base_sha256=sheet.sha256,
         certificate_sha256=certificate_sha256,
+        signatory=signatory,
         since=actor.at,
         until=actor.at + lasts,
     )
@@ -135,19 +147,21 @@ def refused(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> 
 
 
 def signed(commitment: Commitment, sheet: Sheet, found: Evidence, *, actor: Actor) -> Acted:
-    """The signature is in the paper; the commitment enters into force when nobody is missing."""
+    """The signature is in the paper; the commitment enters into force when nobody is missing.
+
+    It counts however late its answer comes: also when the commitment was closed or withdrawn meanwhile.
+    """
     turn = sheet.turn
     assert turn
     party = commitment.parties[turn.block]
-    assert party.signatory
     told = Signature(
         block=party.block,
         role=party.role,
         organization=party.organization,
         region=party.region,
-        name=party.signatory.name,
-        office=party.signatory.office,
-        capacity=party.signatory.capacity,
+        name=turn.signatory.name,
+        office=turn.signatory.office,
+        capacity=turn.signatory.capacity,
         provider=turn.provider,
         for_law=turn.provider is not Provider.LOCAL,
         signed_on=day_of(found.at),
@@ -197,10 +211,15 @@ def signed_by_hand(
     request: str,
     actor: Actor,
 ) -> Acted:
-    """Recorded by whoever manages the commitment. Raises what `check_may_sign` does."""
+    """Recorded by whoever manages the commitment. Raises TurnTaken, OutcomeUnknown, and what `check_may_sign` does."""
     check_may_sign(commitment, party, signed_on)
     assert party.signatory
     sheet = sheet_of(commitment, party.block)
+    papers = commitment.papers
+    if (held := sheet.turn) and held.block == party.block:
+        if not _lapsed(held, actor.at):
+            raise _held(held)
+        papers = {**papers, sheet.paper: sheet.model_copy(update={"turn": None})}
     told = Signature(
         block=party.block,
         role=party.role,
@@ -229,34 +248,49 @@ def signed_by_hand(
         witnessed_by=witnessed_by,
     )
     about = {"edition": sheet.edition, "paper": sheet.paper, "block": party.block, "scan_sha256": scan_sha256}
-    return _with_signature(commitment, kept, Act.PAPER_RECORDED, about, actor)
+    return _with_signature(commitment, kept, Act.PAPER_RECORDED, about, actor, papers=papers)
 
 
-def settled(commitment: Commitment, *, why: str, actor: Actor) -> Acted:
-    """A person found out that the unknown signature was not made: the turn is free. Raises NothingToSettle."""
-    sheet = unknown_sheet(commitment)
+def freed(commitment: Commitment, sheet: Sheet) -> Acted:
+    """A claim ran out: whoever made it died before anything left the house. No act."""
+    return Acted(_with(commitment, sheet, turn=None))
+
+
+def settled(commitment: Commitment, sheet: Sheet, *, why: str, actor: Actor) -> Acted:
+    """A person found out that the unknown signature on this paper was not made: the turn is free."""
     assert sheet.turn
     about = {"paper": sheet.paper, "block": sheet.turn.block, "attempt": sheet.turn.attempt, "why": why}
     acted = commitment.act(Act.SETTLED, actor, about=about)
     return Acted(_with(acted.state, sheet, turn=None), acted.entries)
 
 
-def unknown_sheet(commitment: Commitment) -> Sheet:
-    """The paper whose last signature's outcome is unknown. Raises NothingToSettle."""
+def unknown_sheet(commitment: Commitment, block: str) -> Sheet:
+    """The paper on which it is unknown whether this place was signed. Raises NothingToSettle."""
     for sheet in commitment.papers.values():
-        if sheet.turn and sheet.turn.state is TurnState.UNKNOWN:
+        if sheet.turn and sheet.turn.block == block and sheet.turn.state is TurnState.UNKNOWN:
             return sheet
     raise NothingToSettle
+
+
+def _lapsed(turn: Turn, at: datetime) -> bool:
+    return turn.state is TurnState.CLAIMED and at >= turn.until
+
+
+def _held(turn: Turn) -> OutcomeUnknown | TurnTaken:
+    return OutcomeUnknown() if turn.state is TurnState.UNKNOWN else TurnTaken(turn.block)
 
 
 def _with_signature(
     commitment: Commitment, kept: Signed, act: Act, about: Mapping[str, object], actor: Actor, **changed: object
 ) -> Acted:
-    signatures = {**commitment.signatures, f"{kept.told.edition}/{kept.told.block}": kept}
+    place = f"{kept.told.edition}/{kept.told.block}"
+    if place in commitment.signatures:
+        raise AlreadySigned
+    signatures = {**commitment.signatures, place: kept}
     acted = commitment.act(
         act,
         actor,
-        about=about,
+        about={**about, "signature_sha256": trail.digest(kept)},
         event=events.COMMITMENT_SIGNED,
         signed=kept.told.block,
         signatures=signatures,

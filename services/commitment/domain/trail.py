@@ -92,6 +92,11 @@ def hash_of(entry: Mapping[str, Any]) -> str:
     return sha256(DOMAIN + orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def digest(value: Frozen) -> str:
+    """Of what an entry speaks of without holding it: SHA-256 of its canonical JSON."""
+    return sha256(orjson.dumps(value.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def is_as_hashed(entry: Mapping[str, Any]) -> bool:
     """Whether its hash is that of its content: also asked of what somebody put there by hand."""
     try:

@@ -32,11 +32,11 @@ class VisitsItself(Problem):
 
 
 class VisitWithdrawn(Problem):
-    """It was recorded by mistake; nothing more is done with it."""
+    """It was recorded by mistake."""
 
-    status, code, title = 409, "visit_withdrawn", "This visit was withdrawn"
-    detail = "Record the right one instead."
-    detail_id = "Catat kunjungan yang benar."
+    status, code, title = 409, "visit_withdrawn", "This visit was withdrawn already"
+    detail = "Correct it to let it hold again."
+    detail_id = "Perbaiki bila kunjungan ini ternyata benar."
 
 
 class Visit(Frozen):
@@ -55,10 +55,8 @@ class Visit(Frozen):
     revision: int
 
     def corrected(self, *, visited_on: date, subject: str, met: tuple[str, ...], by: str) -> "Visit":
-        """Raises VisitWithdrawn."""
-        if self.status is VisitStatus.WITHDRAWN:
-            raise VisitWithdrawn
-        return self._next(visited_on=visited_on, subject=subject, met=met, by=by)
+        """One that was withdrawn holds again."""
+        return self._next(visited_on=visited_on, subject=subject, met=met, status=VisitStatus.RECORDED, by=by)
 
     def withdrawn(self, *, by: str) -> "Visit":
         """Raises VisitWithdrawn."""

@@ -43,6 +43,17 @@ def _filled(field: object) -> bool:
     return isinstance(field, DictionaryObject) and "/FT" in field and field["/FT"] == "/Sig" and "/V" in field
 
 
+def is_visible(field: DictionaryObject) -> bool:
+    """Whether something of a signature field may be seen: it has an area, or widgets of its own that may have one."""
+    if "/Kids" in field:
+        return True
+    if "/Rect" not in field:
+        return False
+    sides: Any = field["/Rect"]
+    left, bottom, right, top = map(float, sides)
+    return left != right and bottom != top
+
+
 def changed_beside(reader: PdfFileReader, field: DictionaryObject, base: int) -> bool:
     """Whether revisions after `base` touched anything but this field, what signing must touch, and validation data.
 

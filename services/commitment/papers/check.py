@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import asn1crypto.x509
-from pyhanko.pdf_utils.generic import DictionaryObject
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import async_validate_pdf_signature
@@ -20,7 +19,13 @@ from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverage
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.fetchers.aiohttp_fetchers import AIOHttpFetcherBackend
 
-from services.commitment.papers.changes import changed_beside, last_revision, newly_filled, validation_data_alone
+from services.commitment.papers.changes import (
+    changed_beside,
+    is_visible,
+    last_revision,
+    newly_filled,
+    validation_data_alone,
+)
 
 
 class Unusable(Exception):
@@ -68,7 +73,7 @@ async def _check(
     ((name, field),) = new.items()
     if expected_field is not None and name != expected_field:
         raise Unusable("another_field")
-    if expected_field is None and _visible(field):
+    if expected_field is None and is_visible(field):
         raise Unusable("visible_field")
     signature = EmbeddedPdfSignature(reader, field, name)
     if sha256(signature.signer_cert.dump()).hexdigest() != certificate_sha256:
@@ -129,11 +134,3 @@ def _trailing(reader: PdfFileReader, signature: EmbeddedPdfSignature, size: int)
     byte_range: Any = signature.byte_range
     *_, start, length = byte_range
     return size - start - length
-
-
-def _visible(field: DictionaryObject) -> bool:
-    if "/Rect" not in field:
-        return False
-    sides: Any = field["/Rect"]
-    left, bottom, right, top = map(float, sides)
-    return left != right and bottom != top

@@ -19,6 +19,7 @@ from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 
+from services.commitment.papers.changes import is_visible
 from services.commitment.papers.check import common_name
 
 SIGNATURES_MAX = 200
@@ -41,7 +42,7 @@ class Verdict(StrEnum):
     NOT_WHOLE = "not_whole"
     """Bytes follow that no signature covers."""
     FOREIGN = "foreign"
-    """A signer's authority is not one that we trust."""
+    """The authority of a signer, or of a time stamp upon the whole, is not one that we trust."""
     REVOKED = "revoked"
 
 
@@ -133,9 +134,11 @@ def _verdict(
     first = min(reader.embedded_regular_signatures, key=_end)
     if isinstance(DEFAULT_DIFF_POLICY.review_file(reader, first.signed_revision), SuspiciousModification):
         return Verdict.CHANGED_AFTER_SIGNING
+    if any(is_visible(stamp.sig_field) for stamp in reader.embedded_timestamp_signatures):
+        return Verdict.CHANGED_AFTER_SIGNING  # a time stamp needs no picture; anybody can have one made
     if any(one.revoked for one in looked):
         return Verdict.REVOKED
-    if not all(one.trusted for one in looked):
+    if not all(one.trusted for one in looked) or not all(at for _, at in sealed):
         return Verdict.FOREIGN
     return Verdict.VALID
 

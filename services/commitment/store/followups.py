@@ -66,9 +66,10 @@ class FollowUps:
         """Of a write, as this viewer may see it."""
         return _seen(self._followups.read(document), viewer)
 
-    async def get(self, followup_id: str, *, viewer: Viewer) -> Kept[FollowUp]:
-        """As this viewer may see it. Raises NotFound."""
-        return _seen(await self._followups.get(_visible(followup_id, viewer)), viewer)
+    async def get(self, followup_id: str, *, viewer: Viewer, watching: bool = False) -> Kept[FollowUp]:
+        """As this viewer may see it; `watching`: they judge what is shown under its commitment. Raises NotFound."""
+        found = await self._followups.get(_visible(followup_id, viewer))
+        return found if watching else _seen(found, viewer)
 
     async def page(
         self,

@@ -100,7 +100,7 @@ def _sections(commitment: Commitment, directory: Directory) -> Sequence[Section]
         for role, title in SECTIONS.items()
     ]
     reserved = tuple(
-        Block(block, ("Disediakan bagi pihak yang bergabung",), "", "") for block in commitment.free_blocks
+        Block(block, ("Disediakan bagi pihak yang bergabung",), "", "") for block in commitment.blocks_to_reserve
     )
     return [section for section in [*sections, Section("Pihak yang Bergabung", reserved)] if section.blocks]
 

@@ -285,7 +285,7 @@ async def _main_sheet(commitment: Commitment, press: Press) -> Sheet:
     )
     by_hand = [party.block for party in commitment.parties.values() if party.on_paper]
     pdf = await press.print(commitment.commitment, str(edition), shown, by_hand=by_hand)
-    blocks = (*commitment.parties, *commitment.free_blocks)
+    blocks = (*commitment.parties, *commitment.blocks_to_reserve)
     return _sheet(pdf, paper=str(edition), edition=edition, accession=False, blocks=blocks)
 
 

@@ -38,6 +38,8 @@ async def look(kept: Kept[Commitment], at: datetime, *, desk: Desk) -> None:
     for sheet in commitment.papers.values():
         if sheet.turn and sheet.turn.state is TurnState.SENDING and sheet.turn.until <= at:
             await _without_answer(commitment.commitment, sheet, desk=desk)
+        if sheet.turn and sheet.turn.state is TurnState.CLAIMED and sheet.turn.until <= at:
+            await _free(commitment.commitment, sheet, desk=desk)
     period_to = commitment.text.period_to if commitment.status is CommitmentStatus.IN_FORCE else None
     if period_to and end_of(period_to) <= at:
         await _complete(commitment.commitment, desk=desk)
@@ -60,6 +62,19 @@ async def _without_answer(commitment_id: str, sheet: Sheet, *, desk: Desk) -> No
         if back and back.evidence:
             return signing.signed(kept.state, held, back.evidence, actor=actor)
         return signing.unknown(kept.state, held, why=NO_ANSWER, actor=actor)
+
+    await desk.commitments.settle(commitment_id, decide)
+
+
+async def _free(commitment_id: str, sheet: Sheet, *, desk: Desk) -> None:
+    """Who claimed it died before anything left the house; what waits for the paper need not wait for them."""
+    attempt = sheet.turn and sheet.turn.attempt
+
+    def decide(kept: Kept[Commitment]) -> Acted:
+        held = kept.state.papers[sheet.paper]
+        if held.turn is None or held.turn.attempt != attempt or held.turn.state is not TurnState.CLAIMED:
+            raise AsItWas
+        return signing.freed(kept.state, held)
 
     await desk.commitments.settle(commitment_id, decide)
 

@@ -19,7 +19,7 @@ from contracts.regions import Directory
 from services.commitment.domain.followup import Evidence, FollowUp, Judgement
 from services.commitment.domain.rights import WORKS, supervises
 from services.commitment.domain.visit import InTheFuture
-from services.commitment.store.aggregates import AsItWas, Decided
+from services.commitment.store.aggregates import AsItWas, Decided, Kept
 from services.commitment.store.commitments import Commitments
 from services.commitment.store.followups import FollowUps, noted
 from services.commitment.store.scores import Scores
@@ -182,6 +182,13 @@ async def add_evidence(
     )
 
 
+async def read(followup_id: str, *, viewer: Viewer, followups: FollowUps, commitments: Commitments) -> Kept[FollowUp]:
+    """As this viewer may see it, all of it where they are to judge it. Raises NotFound."""
+    found = await followups.get(followup_id, viewer=viewer)
+    watching = await watches(viewer, found.state.commitment, commitments=commitments)
+    return await followups.get(followup_id, viewer=viewer, watching=True) if watching else found
+
+
 async def judge_evidence(
     followup_id: str,
     evidence: str,
@@ -213,10 +220,16 @@ async def judge_evidence(
 
 
 async def evidence_file(
-    followup_id: str, evidence: str, *, viewer: Viewer, followups: FollowUps, uploads: Uploads
+    followup_id: str,
+    evidence: str,
+    *,
+    viewer: Viewer,
+    followups: FollowUps,
+    commitments: Commitments,
+    uploads: Uploads,
 ) -> tuple[Evidence, bytes]:
     """Raises NotFound, also where the viewer may not see what is behind the evidence."""
-    followup = (await followups.get(followup_id, viewer=viewer)).state
+    followup = (await read(followup_id, viewer=viewer, followups=followups, commitments=commitments)).state
     for one in followup.evidence:
         if one.evidence == evidence and one.file and (content := await uploads.read(one.file)):
             return one, content

@@ -10,6 +10,7 @@ from chassis.viewer import Viewer
 from services.commitment.domain import signing
 from services.commitment.domain.commitment import MANAGES, Acted, Commitment
 from services.commitment.domain.paper import Sheet
+from services.commitment.domain.refusals import NothingToSettle
 from services.commitment.domain.signing import Evidence
 from services.commitment.domain.visit import InTheFuture
 from services.commitment.papers.check import Found, Unusable, check
@@ -55,20 +56,17 @@ async def record_by_hand(
 ) -> Done:
     """A signature on paper, by its scan (id, SHA-256), recorded by who manages the commitment.
 
+    Of a party that was to sign electronically by its facilitator alone: its initiator is a party like others.
+
     Raises NotFound, Forbidden, InTheFuture, UnknownFile, OtherContent, KeyReused, and what `check_may_sign` does.
     """
     if signed_on > day_of(now()):
         raise InTheFuture(field="signed_on")
-    kept = await desk.commitments.get(commitment_id, viewer=viewer)
-    if not kept.state.manages(viewer):
-        raise Forbidden
+    _check_may_record((await desk.commitments.get(commitment_id, viewer=viewer)).state, block, viewer)
     scan = await upload.find(*file, organization=viewer.organization or "", uploads=uploads)
 
     def change(kept: Kept[Commitment]) -> Acted:
-        if not kept.state.manages(viewer):
-            raise Forbidden
-        if block not in kept.state.parties:
-            raise NotFound
+        _check_may_record(kept.state, block, viewer)
         return signing.signed_by_hand(
             kept.state,
             kept.state.parties[block],
@@ -84,8 +82,18 @@ async def record_by_hand(
     return await desk.commitments.change(commitment_id, change, viewer=viewer, request=request)
 
 
+def _check_may_record(commitment: Commitment, block: str, viewer: Viewer) -> None:
+    if not commitment.manages(viewer):
+        raise Forbidden
+    if block not in commitment.parties:
+        raise NotFound
+    if not (commitment.parties[block].on_paper or viewer.may(*MANAGES, at=commitment.facilitator)):
+        raise Forbidden
+
+
 async def settle(
     commitment_id: str,
+    block: str,
     *,
     reason: str,
     file: tuple[str, str] | None,
@@ -98,24 +106,29 @@ async def settle(
 
     Raises NotFound, Forbidden, NothingToSettle, NotThatDocument, UnknownFile, OtherContent, KeyReused.
     """
-    evidence: Evidence | None = None
+    checked: tuple[str, Evidence] | None = None
 
     def change(kept: Kept[Commitment]) -> Acted:
         if not viewer.may(*MANAGES, at=kept.state.facilitator):
             raise Forbidden
-        sheet = signing.unknown_sheet(kept.state)
+        sheet = signing.unknown_sheet(kept.state, block)
+        assert sheet.turn
         actor = actor_of(viewer, kept)
         if file is None:
-            return signing.settled(kept.state, why=reason, actor=actor)
-        if evidence is None:
+            return signing.settled(kept.state, sheet, why=reason, actor=actor)
+        if checked is None:
             raise _ToBeChecked(kept.state, sheet)
+        attempt, evidence = checked
+        if sheet.turn.attempt != attempt:  # an answer came late, and the next one's is unknown already
+            raise NothingToSettle
         return signing.signed(kept.state, sheet, evidence, actor=actor)
 
     try:
         return await desk.commitments.change(commitment_id, change, viewer=viewer, request=request)
     except _ToBeChecked as needed:
-        # A turn that is unknown moves by this very command alone: what is checked is what is decided on then.
-        evidence = await _evidence(*needed.args, file=file or ("", ""), viewer=viewer, desk=desk, uploads=uploads)
+        commitment, sheet = needed.args
+        found = await _evidence(commitment, sheet, file=file or ("", ""), viewer=viewer, desk=desk, uploads=uploads)
+        checked = sheet.turn.attempt, found
     return await desk.commitments.change(commitment_id, change, viewer=viewer, request=request)
 
 

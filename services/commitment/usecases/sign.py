@@ -21,6 +21,7 @@ from services.commitment.domain.commitment import Acted, Actor, Commitment
 from services.commitment.domain.paper import PartyState, Sheet, Signed, Turn
 from services.commitment.domain.refusals import OtherText, OutcomeUnknown, TurnTaken
 from services.commitment.domain.rights import SIGNS
+from services.commitment.domain.signatory import Signatory
 from services.commitment.domain.signing import Evidence
 from services.commitment.measures import Measures
 from services.commitment.papers.check import Unusable, check
@@ -82,6 +83,15 @@ class _Claim:
     attempt: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a signer read, and as whom they sign."""
+
+    text_sha256: str
+    signatory: Signatory
+    certificate_sha256: str
+
+
 class _Known(Exception):
     """The request came before: what it came to."""
 
@@ -89,15 +99,16 @@ class _Known(Exception):
 async def sign(commitment_id: str, asked: Asked, *, viewer: Viewer, request: Request, desk: Desk) -> Signature | None:
     """The caller's signature for their organization; None while the provider takes longer than they wait.
 
-    A repeat of a request gets what the first one came to. Raises NotFound, Forbidden, OtherText, TurnTaken,
-    OutcomeUnknown, SigningRefused, ProviderUnavailable, and what `check_may_sign` does.
+    A repeat of a request gets what the first one came to. Raises NotFound, Forbidden, OtherText, SignatoryChanged,
+    TurnTaken, OutcomeUnknown, SigningRefused, ProviderUnavailable, and what `check_may_sign` does.
     """
     provider = desk.signers.find(asked.provider)
     commitment = (await desk.commitments.get(commitment_id, viewer=viewer)).state
     party = _party_of(commitment, viewer)
     if known := signing.outcome_of(commitment, party.block, request.id):
         return _told(known)
-    if asked.text_sha256.lower() != commitment.text.sha256():
+    text_sha256 = asked.text_sha256.lower()
+    if text_sha256 != commitment.text.sha256():
         raise OtherText
     signatory = signing.check_may_sign(commitment, party, now())
     expected = await provider.expect(signatory, party.organization, asked.secret)
@@ -107,7 +118,9 @@ async def sign(commitment_id: str, asked: Asked, *, viewer: Viewer, request: Req
     except TimeoutError as error:
         raise TurnTaken(party.block) from error
     try:
-        claim = await _claim(commitment_id, asked.provider, expected, viewer=viewer, request=request, desk=desk)
+        # All of it is asked again of what is there when the turn comes: a text and its signatory may change meanwhile.
+        read = _Read(text_sha256, signatory, expected)
+        claim = await _claim(commitment_id, asked.provider, read, viewer=viewer, request=request, desk=desk)
     except BaseException as error:
         line.release()
         if isinstance(error, _Known):
@@ -120,7 +133,7 @@ async def sign(commitment_id: str, asked: Asked, *, viewer: Viewer, request: Req
 
 
 async def _claim(
-    commitment_id: str, provider: Provider, expected: str, *, viewer: Viewer, request: Request, desk: Desk
+    commitment_id: str, provider: Provider, read: _Read, *, viewer: Viewer, request: Request, desk: Desk
 ) -> _Claim:
     attempt = str(uuid4())
 
@@ -133,7 +146,9 @@ async def _claim(
             party,
             attempt=attempt,
             provider=provider,
-            certificate_sha256=expected,
+            text_sha256=read.text_sha256,
+            signatory=read.signatory,
+            certificate_sha256=read.certificate_sha256,
             request=request.id,
             lasts=timedelta(seconds=desk.settings.turn_s),
             actor=actor_of(viewer, kept),
@@ -216,8 +231,7 @@ async def _signed(claim: _Claim, provider: SigningProvider, asked: Asked, desk: 
 
 
 def _wanted(claim: _Claim, base: bytes, provider: SigningProvider, desk: Desk) -> Wanted:
-    text, signatory = claim.commitment.text, claim.party.signatory
-    assert signatory, "nobody claims a turn without"
+    text, signatory = claim.commitment.text, _turn(claim.sheet).signatory
     return Wanted(
         pdf=base,
         field=claim.party.block,

@@ -3,6 +3,7 @@
 from chassis.problem import NotFound, Problem
 from chassis.viewer import PUBLIC_VIEWER, Viewer
 from contracts.roles import Role
+from services.commitment.domain.rights import may_supervise
 from services.commitment.store.commitments import Commitments
 
 
@@ -45,8 +46,12 @@ async def check_party(commitment_id: str | None, clause: int | None, region: str
 
 
 async def watches(viewer: Viewer, commitment_id: str | None, *, commitments: Commitments) -> bool:
-    """Whether somebody acts as pembina for the commitment's facilitator or one of its supervisors."""
-    if commitment_id is None:
+    """Whether somebody acts as pembina for the commitment's facilitator or one of its supervisors.
+
+    Whom a region names is its own choice: so only who is known to all may judge, a listed institution or a province.
+    """
+    if commitment_id is None or not viewer.may(Role.SUPERVISOR, at=viewer.organization or ""):
         return False
     commitment = (await commitments.get(commitment_id, viewer=PUBLIC_VIEWER)).state
-    return any(viewer.may(Role.SUPERVISOR, at=one) for one in (commitment.facilitator, *commitment.supervisors))
+    named = (commitment.facilitator, *commitment.supervisors)
+    return any(viewer.may(Role.SUPERVISOR, at=one) for one in named if may_supervise(one))

@@ -101,7 +101,8 @@ async def of_file(pdf: bytes, *, viewer: Viewer, by: Verification) -> Verified:
         return Verified(digest, len(pdf), Kinship.EARLIER, examined, commitment, sheet.paper)
     examined = await _examine(pdf, by.pool, by.signers)
     for end in sorted({one.ends for one in examined.signatures}, reverse=True):
-        found = await by.revisions.find(sha256(pdf[:end]).hexdigest())
+        # In a thread: each may be 20 MB, and there may be 200.
+        found = await by.revisions.find((await asyncio.to_thread(sha256, pdf[:end])).hexdigest())
         if found and (known := await _known(found, viewer=viewer, by=by)):
             commitment, sheet = known
             return Verified(digest, len(pdf), Kinship.CHANGED, examined, commitment, sheet.paper)

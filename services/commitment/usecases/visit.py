@@ -75,7 +75,7 @@ async def record(asked: Asked, *, viewer: Viewer, request: Request, visits: Visi
 async def correct(
     visit: str, *, visited_on: date, subject: str, met: tuple[str, ...], command: Command, visits: Visits
 ) -> Done:
-    """Raises NotFound, Forbidden, Stale, InTheFuture, VisitWithdrawn, KeyReused."""
+    """One that was withdrawn holds again. Raises NotFound, Forbidden, Stale, InTheFuture, KeyReused."""
     at = now()
 
     def decide(before: Visit) -> Decided[Visit]:
