@@ -117,6 +117,17 @@ def test_publication_after_the_day_makes_nothing_late() -> None:
     assert derived.public == derived.full
 
 
+def test_a_correction_after_the_day_makes_nothing_of_before_it() -> None:
+    in_time = heard("3.0", on=date(2024, 12, 1), period=2024)
+    raised = heard("3.6", revision=2, on=date(2025, 3, 1), period=2024)
+    derived = derive(NEW, [raised, in_time], day_passed=True)
+    assert derived.full.status is PledgeStatus.MISSED
+    # Lowered by mistake and raised again, it counts from then.
+    lowered = heard("3.2", revision=3, on=date(2024, 5, 1))
+    again = heard("3.9", revision=4, on=date(2025, 3, 1))
+    assert derive(NEW, [heard("3.9"), lowered, again], day_passed=True).full.status is PledgeStatus.MISSED
+
+
 def test_a_correction_takes_it_back_and_a_late_fact_fulfils_it_after_all() -> None:
     fulfilled = derive(NEW, [heard("3.9")], day_passed=False)
     corrected = derive(fulfilled, [heard("3.9"), heard("3.2", revision=2)], day_passed=False)
