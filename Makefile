@@ -58,6 +58,7 @@ lint: setup ## Style, imports, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m contracts --check
 	$(BIN)/python -m lab.openapi --check
+	$(BIN)/python -m lab.observability --check
 
 types: setup ## Strict types
 	$(BIN)/pyright --project .
@@ -67,6 +68,7 @@ fmt: setup ## Format, and generate what is generated
 	$(BIN)/ruff format .
 	$(BIN)/python -m contracts
 	$(BIN)/python -m lab.openapi
+	$(BIN)/python -m lab.observability
 
 lock: $(UV) ## Choose versions anew (releases at least a week old)
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --all-extras pyproject.toml -o requirements.lock

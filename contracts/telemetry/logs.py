@@ -65,7 +65,7 @@ ALL = (
         ("kid", "error"),
     ),
     Line("endpoint given up", "warning", "A subscription was disabled, its owner is told.", ("subscription", "why")),
-    Line("a lane was not served", "error", "A bug, or a lost key: runbook on notify's keys.", ("exc_info",)),
+    Line("a lane was not served", "error", "A bug, or a lost key: operations.md.", ("exc_info",)),
     Line("a record cannot be read", "warning", "A live stream passes it by.", ("topic", "partition", "offset")),
     Line("topics were rebuilt", "warning", "Open streams are told `reset`.", ("epochs",)),
     Line("a stream's reader takes nothing", "info", "It is closed; its reader goes on from where it was."),
@@ -75,7 +75,7 @@ ALL = (
     Line(
         "a paper could not be sealed",
         "warning",
-        "Tried again in 20 s: runbook PaperNotSealed.",
+        "Tried again in 20 s: operations.md.",
         ("commitment", "paper", "error"),
     ),
     Line(

@@ -46,7 +46,7 @@ async def hear(
         last[fact.body.region] = fact
     remembered = [(heard(f, province=directory.get(f.body.region).province), f.digest) for f in facts]
     if forks := await scores.keep(remembered):
-        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
+        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks/ConsumerStopped.md")
     for region, concerned in (await pledges.of(last.keys())).items():
         with publish.within(last[region]):
             for pledge_id in concerned:

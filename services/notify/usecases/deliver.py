@@ -60,7 +60,7 @@ async def hear(facts: Sequence[Fact[Any]], *, stores: Stores, directory: Directo
     asked = partial(_listening, asking.keys(), stores=stores)
     forks, (page, rights) = await asyncio.gather(stores.events.keep(heard), asked(after=""))
     if forks:
-        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
+        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks/ConsumerStopped.md")
     digest_at = next_digest(now(), every_s=settings.email_digest_every_s)
     while page:
         await hand_over(_matches(page, asking, rights, digest_at), stores)

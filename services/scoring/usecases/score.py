@@ -71,7 +71,7 @@ async def score(
         if position % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)
     if forks := await projection.record(scored):
-        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks.md")
+        raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks/ConsumerStopped.md")
     for position, (fact, follows, _) in enumerate(scored):
         await publish(follows, cause=fact)
         if position % YIELD_EVERY == YIELD_EVERY - 1:

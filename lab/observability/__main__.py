@@ -1,0 +1,37 @@
+"""Writes what is generated of deploy/observability. `python -m lab.observability [--check]`."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from lab.observability import slos
+
+OBSERVABILITY = Path(__file__).resolve().parents[2] / "deploy" / "observability"
+HEAD = "# Written by `python -m lab.observability` from lab/observability: change it there.\n"
+
+
+def files() -> Mapping[Path, str]:
+    """Every generated file with its text: the same text for the same code."""
+    rules = yaml.safe_dump(slos.rules(), sort_keys=False, width=1_000, allow_unicode=True)
+    return {OBSERVABILITY / "prometheus" / "slo.yml": HEAD + rules}
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, 1 when `--check` finds a difference, 2 for unknown arguments."""
+    if arguments not in ([], ["--check"]):
+        print("usage: python -m lab.observability [--check]", file=sys.stderr)
+        return 2
+    different = [path for path, text in files().items() if not path.is_file() or path.read_text() != text]
+    for path in different:
+        if arguments:
+            print(f"{path} differs from the code; run `python -m lab.observability`", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files()[path])
+    return 1 if arguments and different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
