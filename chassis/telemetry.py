@@ -18,7 +18,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from chassis.settings import Settings
 from contracts.telemetry import metrics as rows
@@ -40,6 +47,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)  # CPU and memory, by the names that every Prometheus client has
         self.http_requests = self.counter(rows.HTTP_REQUESTS)
         self.http_seconds = self.histogram(rows.HTTP_SECONDS)
         self.records = self.counter(rows.CONSUMER_RECORDS)

@@ -37,8 +37,9 @@ class Sink:
 
 
 async def scraped(living_lab: System, service: str) -> dict[str, Any]:
-    """Name → the family, as Prometheus reads it."""
+    """Name → the family, as Prometheus reads it; of ours, not those of any process."""
     address = f"http://127.0.0.1:{living_lab.parts[service].env['METRICS_PORT']}/metrics"
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(address)).text
-    return {family.name: family for family in text_string_to_metric_families(text)}
+    families = text_string_to_metric_families(text)
+    return {family.name: family for family in families if family.name.startswith("livinglab_")}

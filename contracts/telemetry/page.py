@@ -41,7 +41,8 @@ def page() -> str:
             ),
         ),
         "\n| label | values |\n|---|---|\n" + "".join(f"| `{k}` | {v} |\n" for k, v in metrics.LABELS.items()),
-        "\nHistograms of time carry exemplars with `trace_id`, where the trace is kept.\n",
+        "\nHistograms of time carry exemplars with `trace_id`, where the trace is kept. Every process also shows "
+        "the\n`process_*` metrics of Prometheus' client: CPU, memory, open files, start time.\n",
         "\n## Spans\n" + SAMPLING + "\n",
         _table(
             ("span", "kind", "always", "sometimes", "meaning", "of"),

@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 
 from lab.observability import slos
+from lab.observability.boards import BOARDS
+from lab.observability.dashboards import encoded
 
 OBSERVABILITY = Path(__file__).resolve().parents[2] / "deploy" / "observability"
 HEAD = "# Written by `python -m lab.observability` from lab/observability: change it there.\n"
@@ -15,7 +17,8 @@ HEAD = "# Written by `python -m lab.observability` from lab/observability: chang
 def files() -> Mapping[Path, str]:
     """Every generated file with its text: the same text for the same code."""
     rules = yaml.safe_dump(slos.rules(), sort_keys=False, width=1_000, allow_unicode=True)
-    return {OBSERVABILITY / "prometheus" / "slo.yml": HEAD + rules}
+    boards = {OBSERVABILITY / "grafana" / "dashboards" / f"{one.uid}.json": encoded(one) for one in BOARDS}
+    return {OBSERVABILITY / "prometheus" / "slo.yml": HEAD + rules, **boards}
 
 
 def main(arguments: list[str]) -> int:
