@@ -28,6 +28,7 @@ CACHE = Path.home() / ".cache" / "livinglab" / "tools"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"  # later ones want a newer Go than distributions have
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 REDOCLY = "@redocly/cli@2.11.1"
+COLLECTOR_BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.155.0"
 KUBERNETES = "1.34.0"
 STRIMZI = "1.2.0"
 STRIMZI_CLASSES = {
@@ -111,6 +112,22 @@ def compose_loader() -> Path:
         with tempfile.TemporaryDirectory() as built:
             _install(["go", "build", "-C", str(OPS / "compose"), "-mod=readonly", "-o", f"{built}/loader", "."], {})
             publish(Path(built) / "loader", target)
+    return target
+
+
+def collector() -> Path:
+    """The OpenTelemetry Collector with the parts of collector/builder.yaml, built by its own builder."""
+    manifest = OPS / "collector" / "builder.yaml"
+    target = CACHE / f"collector-{hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]}"
+    if not target.exists():
+        builder = go_tool(COLLECTOR_BUILDER)
+        with tempfile.TemporaryDirectory() as folder:
+            told = yaml.safe_load(manifest.read_text())
+            told["dist"]["output_path"] = f"{folder}/build"
+            (Path(folder) / "builder.yaml").write_text(yaml.safe_dump(told))
+            _install([str(builder), f"--config={folder}/builder.yaml", "--skip-compilation"], {})
+            _install(["go", "build", "-C", f"{folder}/build", "-trimpath", "-ldflags=-s -w", "-o", "made", "."], {})
+            publish(Path(folder) / "build" / "made", target)
     return target
 
 
