@@ -14,9 +14,17 @@ OBSERVABILITY = Path(__file__).resolve().parents[2] / "deploy" / "observability"
 HEAD = "# Written by `python -m lab.observability` from lab/observability: change it there.\n"
 
 
+class _Indented(yaml.SafeDumper):
+    """Lists one step further in than their key, as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Never without."""
+        super().increase_indent(flow, False)
+
+
 def files() -> Mapping[Path, str]:
     """Every generated file with its text: the same text for the same code."""
-    rules = yaml.safe_dump(slos.rules(), sort_keys=False, width=1_000, allow_unicode=True)
+    rules = yaml.dump(slos.rules(), Dumper=_Indented, sort_keys=False, width=120, allow_unicode=True)
     boards = {OBSERVABILITY / "grafana" / "dashboards" / f"{one.uid}.json": encoded(one) for one in BOARDS}
     return {OBSERVABILITY / "prometheus" / "slo.yml": HEAD + rules, **boards}
 
