@@ -1,6 +1,7 @@
 """The `livinglab` command. Each command is a few lines here; the work is in the modules beside."""
 
 import asyncio
+import re
 import shutil
 import signal
 import sys
@@ -14,7 +15,7 @@ from rich.table import Column, Table
 
 from contracts.roles import Role
 from lab import demo as main_job
-from lab import operate, system
+from lab import operate, system, waterfall
 from lab import score as scoring
 from lab.errors import LabError
 from lab.listen import Behaviour, Receiver
@@ -195,6 +196,26 @@ def env(directory: At = system.DIRECTORY) -> None:
         for name, part in parts.items():
             address = system.address_of(part, directory)
             out.print(f"export {name.upper()}={address}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[
+        str, typer.Argument(metavar="ID", help="32 hex digits: `trace_id` of a problem or a log line.")
+    ],
+    jaeger: Annotated[str | None, typer.Option(help="Address of Jaeger's query API; left out: the lab's sink.")] = None,
+    directory: At = system.DIRECTORY,
+) -> None:
+    """Show a trace as a waterfall: who did what, when, caused by what.
+
+    `livinglab trace 4bf92f3577b34da6a3ce929d0e0e4736 --jaeger http://localhost:16686`
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}", trace_id.lower()):
+        raise typer.BadParameter("32 hex digits, as in `trace_id` of a problem", param_hint="ID")
+    with in_words():
+        address = jaeger or system.address_of("otlp", directory)
+        spans = waterfall.fetch(trace_id.lower(), address, jaeger=jaeger is not None)
+        out.print(waterfall.table(spans, width=out.width))
 
 
 @app.command()

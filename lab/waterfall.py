@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import httpx
 from rich.markup import escape
 from rich.table import Column, Table
+
+from lab.errors import LabError
 
 NAME_MAX_CHARS = 34
 BAR_MAX_CHARS, BAR_MIN_CHARS = 36, 10
@@ -28,6 +31,36 @@ class Span:
     def of(cls, told: Mapping[str, Any]) -> "Span":
         """From the sink's JSON."""
         return cls(*(told[name] for name in ("service", "name", "span_id", "parent_id", "start_ns", "end_ns")))
+
+
+def fetch(trace_id: str, address: str, *, jaeger: bool) -> list[Span]:
+    """The spans of a trace, from the development sink or from Jaeger's query API. Raises LabError."""
+    asked = f"{address.rstrip('/')}/{'api/traces' if jaeger else 'traces'}/{trace_id}"
+    try:
+        answer = httpx.get(asked, trust_env=False)
+    except httpx.HTTPError as error:
+        raise LabError(f"{asked} does not answer: {error}") from error
+    if answer.status_code == 404:
+        raise LabError(f"{address} has no trace {trace_id}: not sent yet, not kept, or too old")
+    if not answer.is_success:
+        raise LabError(f"{asked} answers {answer.status_code}: {answer.text[:200]}")
+    return of_jaeger(answer.json()) if jaeger else [Span.of(span) for span in answer.json()]
+
+
+def of_jaeger(told: Mapping[str, Any]) -> list[Span]:
+    """From the JSON of Jaeger's query API, whose times are in microseconds."""
+    return [
+        Span(
+            service=trace["processes"][span["processID"]]["serviceName"],
+            name=span["operationName"],
+            span_id=span["spanID"],
+            parent_id=next((ref["spanID"] for ref in span["references"] if ref["refType"] == "CHILD_OF"), None),
+            start_ns=span["startTime"] * 1_000,
+            end_ns=(span["startTime"] + span["duration"]) * 1_000,
+        )
+        for trace in told["data"]
+        for span in trace["spans"]
+    ]
 
 
 def missing(spans: Sequence[Span], wanted: Sequence[tuple[str, str]]) -> list[str]:
