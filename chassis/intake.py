@@ -106,6 +106,8 @@ class Intake(Generic[B]):
         self._succeeded_at = float("-inf")
         self._back_offs = 0
         self._resuming: asyncio.Task[None] | None = None
+        for reason in ("bug", "fork"):
+            toolbox.telemetry.metrics.stopped.labels(group, reason).set(0)
         self.trouble: str | None = None
         """`bug` or `fork` while it stands still: not ready, and the alert is on."""
         self.progressed_at = monotonic()

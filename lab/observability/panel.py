@@ -36,10 +36,10 @@ class Board:
     """It has a variable `service`."""
 
 
-def quantile(share: float, metric: m.Metric, where: str, *by: str) -> str:
-    """Of a histogram, by these labels."""
+def quantile(share: float, metric: m.Metric, where: str, *by: str, over: str = RATE) -> str:
+    """Of a histogram, by these labels; `over` a longer time where things are rare."""
     labels = ", ".join(("le", *by))
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({metric.full_name}_bucket{{{where}}}[{RATE}])))"
+    return f"histogram_quantile({share}, sum by ({labels}) (rate({metric.full_name}_bucket{{{where}}}[{over}])))"
 
 
 def rate(metric: m.Metric, where: str, *by: str) -> str:

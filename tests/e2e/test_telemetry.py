@@ -18,7 +18,6 @@ from tests.watching import Sink, Spans, scraped
 
 pytestmark = pytest.mark.real
 SELDOM = {
-    metrics.STOPPED,
     metrics.DEAD_LETTERS,
     metrics.ATTEMPTS,
     metrics.ATTEMPT_SECONDS,

@@ -61,8 +61,13 @@ BOARD = Board(
                 Panel(
                     "Time of a signature, p95",
                     "s",
-                    "From the claimed turn until its outcome is known.",
-                    ((quantile(0.95, m.SIGNING_SECONDS, "", "provider", "outcome"), "{{provider}} {{outcome}}"),),
+                    "Of a day: from the claimed turn until its outcome is known.",
+                    (
+                        (
+                            quantile(0.95, m.SIGNING_SECONDS, "", "provider", "outcome", over="1d"),
+                            "{{provider}} {{outcome}}",
+                        ),
+                    ),
                     5,
                     20,
                     "SigningUnknown",
