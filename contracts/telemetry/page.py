@@ -15,8 +15,9 @@ code and with what a running system shows.
 No label of a metric grows with regions, organizations or people: who it was stands in spans and in logs.
 """
 SAMPLING = """
-Every trace is begun and sent whole (`TRACES_SAMPLE_RATIO` 1); the collector keeps those with an error, those over 2 s,
-those with a signature, and 5 % of the rest. Whoever calls with a `traceparent` whose last flag is 0 is not traced.
+Where a collector decides, every trace is to be begun and sent whole: set `TRACES_SAMPLE_RATIO` to 1 (0.01 is the
+default, for where there is none). It keeps those with an error, those over 2 s, those with a signature, and 5 % of the
+rest. Whoever calls with a `traceparent` whose last flag is 0 is not traced.
 """
 
 
@@ -59,7 +60,7 @@ def page() -> str:
             ),
         ),
         "\n| attribute | meaning |\n|---|---|\n" + "".join(f"| `{k}` | {v} |\n" for k, v in spans.ATTRIBUTES.items()),
-        "\n### Edges\n\nWhat a trace holds from the cause to whoever is told, also where something died between.\n",
+        "\n### Edges\n\nWhat a trace holds from the cause to whoever is told.\n",
         *(_story(story, edges) for story, edges in spans.EDGES.items()),
         "\n## Log lines\n\n`event` is the text below.\n\n",
         _table(

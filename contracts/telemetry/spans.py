@@ -128,7 +128,7 @@ EDGES: Mapping[str, tuple[tuple[Place, Place], ...]] = {
         (_FOLLOWUP_SENT, ("notify", "process livinglab.followup")),
     ),
 }
-"""Story → (parent, child): what its trace must hold, whatever was killed between.
+"""Story → (parent, child): what its trace must hold.
 
 A webhook follows from the fact as it was sent: attempts of days, by whichever worker, have the same parent.
 """

@@ -89,6 +89,12 @@ class Esign:
             while not await self.calls():
                 await asyncio.sleep(0.05)
 
+    async def until_looked_up(self, nik: str) -> None:
+        """Somebody's certificate was asked for: right after that they wait for their turn."""
+        async with asyncio.timeout(DEADLINE_S):
+            while nik not in (await self.control.get("/looked-up")).json():
+                await asyncio.sleep(0.05)
+
     async def last(self) -> bytes:
         """What it signed last, whoever got it."""
         return (await self.control.get("/signed/last")).content
@@ -141,6 +147,7 @@ class EsignClient:
         self._time_stamps = HTTPTimeStamper(tsa_url)
         self._fault = Fault()
         self._calls: list[Call] = []
+        self._looked_up: list[str] = []
         self._last = b""
 
     def service(self) -> web.Application:
@@ -156,6 +163,7 @@ class EsignClient:
         application = web.Application()
         application.router.add_post("/fault", self._set_fault)
         application.router.add_get("/calls", self._tell_calls)
+        application.router.add_get("/looked-up", self._tell_looked_up)
         application.router.add_get("/signed/last", self._tell_last)
         return application
 
@@ -164,6 +172,7 @@ class EsignClient:
         return web.json_response(ISSUED if known else NOT_REGISTERED)
 
     async def _chain(self, request: web.Request) -> web.Response:
+        self._looked_up.append(request.match_info["id"])
         person = self._people.get(request.match_info["id"])
         if person is None:
             return web.Response(status=400, text="ID tidak ditemukan", content_type="application/json")
@@ -250,6 +259,9 @@ class EsignClient:
 
     async def _tell_calls(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(call) for call in self._calls])
+
+    async def _tell_looked_up(self, _: web.Request) -> web.Response:
+        return web.json_response(self._looked_up)
 
     async def _tell_last(self, _: web.Request) -> web.Response:
         return web.Response(body=self._last, content_type="application/pdf")

@@ -4,10 +4,7 @@ What comes back in time and is what was asked for is counted, once. Whatever is 
 the paper never takes anything up unseen, and each call at the fake is in the audit trail.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,159 +14,18 @@ import bson
 import httpx
 import pytest
 
-from chassis.settings import Settings
-from chassis.store import Database, connect
-from contracts.regions import Directory
+from chassis.store import Database
 from lab import system
-from lab.parts import Part, service
+from lab.parts import Part
 from lab.pki import passphrase
 from services.commitment.providers.local import certificates, slug
-from tests.acting import DEADLINE_S, Headers, Tokens, eventually, key
-from tests.commitment.bsre import PASSWORD, USER, Esign, esign_client, nik_of
+from tests.acting import eventually, key
+from tests.commitment.bsre import PASSWORD, Esign, nik_of
+from tests.commitment.case import Case, the_service
 from tests.commitment.test_signing import sealed
-from tests.committing import SEKDA, Committing, drafted, signatory, text
+from tests.committing import SEKDA, signatory
 
 pytestmark = pytest.mark.real
-
-Entry = dict[str, Any]
-READY_WITHIN_S = 60
-"""One more beside a whole lab: 20 s were seen where others work on the same two cores."""
-
-
-@pytest.fixture(scope="module")
-def fake(living_lab: system.System, tmp_path_factory: pytest.TempPathFactory) -> Generator[Part]:
-    directory = tmp_path_factory.mktemp("bsre")
-    tsa_url = living_lab.environment["TSA_URL"]
-    with esign_client(directory, pki=living_lab.directory / "pki", tsa_url=tsa_url) as part:
-        yield part
-
-
-@pytest.fixture
-async def esign(fake: Part) -> AsyncGenerator[Esign]:
-    control = f"http://127.0.0.1:{fake.env['ESIGN_CONTROL_PORT']}"
-    async with httpx.AsyncClient(base_url=control, trust_env=False) as client:
-        asked = Esign(client)
-        asked.before = len(await asked.calls())
-        yield asked
-
-
-@contextmanager
-def the_service(directory: Path, living_lab: system.System, fake: Part, **changes: str) -> Generator[Part]:
-    """Commitment, as an agency would set it up that has an eSign Client: on the lab's database, beside its worker."""
-    env = {
-        **living_lab.environment,
-        "ROLE": "api",
-        "LOCAL_PKI": str(living_lab.directory / "pki"),
-        "BSRE_ADDRESS": fake.address,
-        "BSRE_USER": USER,
-        "BSRE_PASSWORD": PASSWORD,
-        "TRACES_SAMPLE_RATIO": "1",
-        "LOG_LEVEL": "DEBUG",
-        **changes,
-    }
-    part = service(directory, "commitment", env)
-    part.launch()
-    try:
-        part.wait_ready(READY_WITHIN_S)
-        yield part
-    finally:
-        part.stop()
-
-
-@pytest.fixture(scope="module")
-def own(living_lab: system.System, fake: Part, tmp_path_factory: pytest.TempPathFactory) -> Generator[Part]:
-    with the_service(tmp_path_factory.mktemp("commitment"), living_lab, fake) as part:
-        yield part
-
-
-@pytest.fixture
-async def client(own: Part) -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{own.address}/commitment/v1", timeout=60, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-async def kept(settings: Settings) -> AsyncGenerator[Database]:
-    """The service's database."""
-    connection, database = connect(settings.model_copy(update={"mongodb_database": "commitment"}), service="test")
-    yield database
-    connection.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A commitment of three, opened, the first of whom signs by BSrE."""
-
-    one: Committing
-    parties: list[str]
-    text_sha256: str
-    kept: Database
-
-    async def by_bsre(self, party: int = 0, idempotency: Headers | None = None, **asked: Any) -> httpx.Response:
-        organization = self.parties[party]
-        body = {"provider": "bsre", "nik": nik_of(organization), **asked}
-        return await self.one.sign(organization, text_sha256=self.text_sha256, idempotency=idempotency, **body)
-
-    async def settle(self, found: dict[str, str] | None = None, *, who: Headers | None = None) -> httpx.Response:
-        headers = (who or self.one.facilitator) | key()
-        body = {"block": "p01", "reason": "Ditanyakan ke pengelola layanan.", **(found or {})}
-        return await self.one.client.post(f"{self.one.address}/settlement", json=body, headers=headers)
-
-    async def hand_in(self, pdf: bytes) -> dict[str, str]:
-        """A document, as the facilitator; as `settle` takes it."""
-        headers = self.one.facilitator | key() | {"Content-Type": "application/pdf"}
-        answer = await self.one.client.post("/files", content=pdf, headers=headers)
-        assert answer.status_code == 201, answer.text
-        return {name: answer.json()[name] for name in ("file", "sha256")}
-
-    async def turns(self) -> list[tuple[str, str]]:
-        """(block, state)"""
-        room = (await self.one.client.get(f"{self.one.address}/room", headers=self.one.manager)).json()
-        return [(turn["block"], turn["state"]) for turn in room["turns"]]
-
-    async def trail(self) -> list[Entry]:
-        """Since it was opened."""
-        last = (await self.one.get())["trail"]["entries"]
-        async with asyncio.timeout(DEADLINE_S):
-            while len(found := await self.kept["audit"].find({"commitment": self.one.id}).to_list(None)) < last:
-                await asyncio.sleep(0.02)
-        found.sort(key=lambda entry: entry["seq"])
-        opened = next(place for place, entry in enumerate(found) if entry["act"] == "opened")
-        return found[opened + 1 :]
-
-    async def acts(self) -> list[str]:
-        return [entry["act"] for entry in await self.trail()]
-
-
-def certified_name(organization: str) -> str:
-    """As the authority wrote it."""
-    return f"{SEKDA}, {Directory.load().get(organization).name}"
-
-
-@pytest.fixture
-async def begin(
-    client: httpx.AsyncClient, tokens: Tokens, living_lab: system.System, free_regions: Iterator[str], kept: Database
-) -> Callable[..., Any]:
-    async def made(at: httpx.AsyncClient = client) -> Case:
-        parties = [next(free_regions) for _ in range(3)]
-        one = await drafted(at, tokens, living_lab.directory / "pki", parties[0], parties)
-        named = (await one.get())["parties"]
-        for party in parties[:2]:
-            block = next(each["block"] for each in named if each["organization"] == party)
-            answer = await at.post(
-                f"{one.address}/parties/{block}/signatory",
-                json={**signatory(party), "name": f"Dr. H. {certified_name(party).upper()}, S.T., M.M."},
-                headers=one.sekda(party) | key(),
-            )
-            assert answer.status_code == 200, answer.text
-        return Case(one, parties, (await one.open())["text_sha256"], kept)
-
-    return made
-
-
-@pytest.fixture
-async def case(begin: Callable[..., Any]) -> Case:
-    return await begin()
 
 
 async def check_each_call_is_told(case: Case, esign: Esign, calls: int) -> None:
@@ -382,47 +238,3 @@ async def test_what_only_the_signer_knows_is_written_nowhere(
         for answer in answers:
             spans = await eventually(partial(sink.get, f"/traces/{answer.json()['trace_id']}"))
             check("spans", spans.content)
-
-
-async def test_who_waits_in_line_signs_no_text_that_they_did_not_read(case: Case, esign: Esign) -> None:
-    one = case.one
-    await esign.fault(slow_s=5)
-    first = asyncio.create_task(case.by_bsre())
-    await esign.until_asked()
-    second = asyncio.create_task(one.sign(case.parties[1], text_sha256=case.text_sha256))
-    await asyncio.sleep(0.5)  # it waits behind the first
-    assert (await one.act("amendment")).status_code == 200
-    assert (await one.act("text", {"text": text(title="Naskah yang sama sekali lain")})).status_code == 200
-    amended = await one.open()
-    assert amended["text_sha256"] != case.text_sha256
-    assert (await first).status_code == 200
-    refused = await second
-    assert (refused.status_code, refused.json()["code"]) == (409, "other_text")
-    assert (await one.get())["signatures"] == []
-
-
-async def test_half_a_settlement_is_none(case: Case, esign: Esign) -> None:
-    await esign.fault(drop_reply=True)
-    assert (await case.by_bsre()).json()["code"] == "outcome_unknown"
-    handed_in = await case.hand_in(await esign.last())
-    for half in ({"file": handed_in["file"]}, {"sha256": handed_in["sha256"]}):
-        assert (await case.settle(half)).status_code == 422
-    assert [state for _, state in await case.turns()] == ["unknown"]
-
-
-async def test_nothing_is_recorded_by_hand_over_an_unknown_signature_or_by_a_peer(case: Case, esign: Esign) -> None:
-    one = case.one
-    await esign.fault(drop_reply=True)
-    assert (await case.by_bsre()).json()["code"] == "outcome_unknown"
-
-    async def by_hand(block: str, who: Headers) -> httpx.Response:
-        headers = who | key() | {"Content-Type": "application/pdf"}
-        scan = (await one.client.post("/files", content=b"%PDF-1.7 pindaian uji", headers=headers)).json()
-        body = {"block": block, "signed_on": "2023-07-12", "place": "Bali", "witnessed_by": "Saksi"}
-        body |= {"file": scan["file"], "sha256": scan["sha256"]}
-        return await one.client.post(f"{one.address}/signatures-by-hand", json=body, headers=who | key())
-
-    held = await by_hand("p01", one.facilitator)
-    assert (held.status_code, held.json()["code"]) == (409, "outcome_unknown")
-    assert (await by_hand("p02", one.manager)).status_code == 403  # p02 was to sign electronically
-    assert (await by_hand("p02", one.facilitator)).status_code == 200

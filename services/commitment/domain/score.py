@@ -74,13 +74,13 @@ def newest(facts: Iterable[Heard]) -> list[Heard]:
 
 def _since(history: Sequence[Heard]) -> date:
     """The first day of the last facts in a row that count the same; the last one counts."""
-    counted = [fact.counted for fact in reversed(history)]
-    same = takewhile(lambda one: one and (one.index, one.predicate) == _what(counted[0]), counted)
-    return min(one.on for one in same if one)
+    what = _what(history[-1])
+    same = takewhile(lambda fact: _what(fact) == what, reversed(history))
+    return min(fact.counted.on for fact in same if fact.counted)
 
 
-def _what(reached: Reached | None) -> tuple[object, str] | None:
-    return (reached.index, reached.predicate) if reached else None
+def _what(fact: Heard) -> object:
+    return fact.counted and (fact.counted.index, fact.counted.predicate)
 
 
 def best_of_periods(scores: Iterable[Heard]) -> list[Heard]:
