@@ -3,9 +3,10 @@
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from random import Random
+from time import monotonic
 
 import httpx
 import pytest
@@ -13,11 +14,15 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from chassis.crash import POINTS
+from chassis.settings import Settings
+from chassis.store import connect
 from contracts.regions import Directory
 from lab.keys import webhook_settings
 from lab.parts import Part
+from services.notify.consumers import reactions
 from tests.acting import key
 from tests.faults.ground import Ground, died, restart, running
+from tests.faults.topicreader import lag
 from tests.notify.office import Endpoint, Sent, listening, sent
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
@@ -40,12 +45,15 @@ class Post:
     """Connections to a place that no webhook may go to."""
     facts: list[Sent] = field(default_factory=list[Sent])
     revisions: int = 0
+    last: Part | None = None
+    """The process of the service that was made last."""
 
     def notify(self, label: str, **environment: str) -> Part:
         """A process of the service."""
         own = webhook_settings(self.ground.directory / "notify-keys")
         told = {**own, "WEBHOOK_SCHEDULE_S": TRIES, "WEBHOOK_PAUSE_S": "0.2", "WEBHOOK_TIMEOUT_S": "2"}
-        return self.ground.service("notify", label=label, **told, BATCH_MAX_RECORDS="20", **environment)
+        self.last = self.ground.service("notify", label=label, **told, BATCH_MAX_RECORDS="20", **environment)
+        return self.last
 
     async def happen(self, revisions: int = 4) -> None:
         """So many facts of each region reach Kafka, in order."""
@@ -66,11 +74,12 @@ class Post:
     async def settled(self) -> tuple[int, int]:
         """Until both have everything. How many events, and how many of them came more than once."""
         wanted = {str(fact.envelope.id) for fact in self.facts}
-        async with asyncio.timeout(SETTLES_WITHIN_S):
-            while not all(wanted <= set(endpoint.taken) for endpoint in (self.plain, self.ordered)):
-                await asyncio.sleep(0.1)
+        deadline = monotonic() + SETTLES_WITHIN_S
+        while not all(wanted <= set(endpoint.taken) for endpoint in self._ends().values()):
+            assert monotonic() < deadline, await self._unrest(wanted)
+            await asyncio.sleep(0.1)
         repeated = 0
-        for endpoint in (self.plain, self.ordered):
+        for endpoint in self._ends().values():
             came = [(name, body) for name, body in endpoint.came if name in wanted]
             assert len(set(came)) == len(wanted), "an event came with other bytes"
             repeated += sum(count > 1 for count in endpoint.times().values())
@@ -80,6 +89,24 @@ class Post:
             assert firsts == order, f"{code} came out of order"
         assert not self.forbidden, "somebody connected where no webhook may go"
         return len(wanted), repeated
+
+    async def _unrest(self, wanted: set[str]) -> str:
+        """What did not come, where it waits, and what the service said."""
+        said = [f"{name}: {len(wanted - set(end.taken))} did not come" for name, end in self._ends().items()]
+        client, database = connect(
+            Settings.model_validate({"mongodb_uri": self.ground.mongod.address}), service="notify"
+        )
+        with closing(client):
+            for name in ("lanes", "endpoints"):
+                said += [f"{name}: {one}" async for one in database[name].find().limit(10)]
+            said += [f"delivery: {one}" async for one in database["deliveries"].find({"status": "pending"}).limit(10)]
+        for reaction in reactions.declared:
+            behind = await lag(self.ground.kafka.address, reaction.topic, group=reaction.group)
+            said += [f"{reaction.group} is {behind} behind"] if behind else []
+        return "\n".join([*said, self.last.log_tail() if self.last else ""])
+
+    def _ends(self) -> dict[str, Endpoint]:
+        return {"plain": self.plain, "ordered": self.ordered}
 
 
 @asynccontextmanager
