@@ -239,9 +239,9 @@ class Intake(Generic[B]):
         middle = len(facts) // 2
         return await self._split(facts[:middle]) + await self._split(facts[middle:])
 
-    async def _run(self, facts: Sequence[Fact[B]]) -> None:
+    async def _run(self, facts: Sequence[Fact[B]], *, again: bool = False) -> None:
         publish = self._publisher()
-        with publish.spans(facts, topic=self.topic.name, group=self.group):
+        with publish.spans(facts, topic=self.topic.name, group=self.group, again=again):
             try:
                 await self._react(facts, publish)
                 crash_point("batch.handled")
@@ -360,7 +360,7 @@ class Intake(Generic[B]):
     async def _retry(self, letter: dict[str, Any]) -> None:
         letters = self._tools.letters
         try:
-            await self._run([incoming(record_of(letter), self._of)])
+            await self._run([incoming(record_of(letter), self._of)], again=letter["status"] == "retry")
         except Ignored:
             await letters.done(letter)
         except Fork as fork:

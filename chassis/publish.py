@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 
 from chassis.epochs import Epochs
 from chassis.producer import Producer, Sent
@@ -65,15 +66,20 @@ class Publish:
             yield
 
     @contextmanager
-    def spans(self, facts: Sequence[Fact[Any]], *, topic: str, group: str) -> Generator[None]:
-        """A consumer span for each sampled record, its cause's child; others cost nothing."""
+    def spans(self, facts: Sequence[Fact[Any]], *, topic: str, group: str, again: bool = False) -> Generator[None]:
+        """A consumer span for each sampled record, its cause's child; others cost nothing.
+
+        What is done `again` because somebody asked has a trace of its own, linked to the one that it once ended.
+        """
         for fact in facts:
             # Once for a fact that is twice in the batch.
             if fact.traceparent and is_sampled(fact.traceparent) and fact.envelope.id not in self._spans:
+                caused = remote(fact.traceparent)
                 self._spans[fact.envelope.id] = self._telemetry.tracer.start_span(
                     f"process {topic}",
-                    context=remote(fact.traceparent),
+                    context=Context() if again else caused,
                     kind=trace.SpanKind.CONSUMER,
+                    links=[trace.Link(trace.get_current_span(caused).get_span_context())] if again else [],
                     attributes={
                         **_attributes("process", topic, fact.envelope),
                         "messaging.consumer.group.name": group,

@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from lab.system import System
-from tests.acting import DEADLINE_S
+from tests.acting import DEADLINE_S, Headers
 
 Spans = Sequence[Mapping[str, Any]]
+Edge = tuple[tuple[str, str], tuple[str, str]]
+"""Parent and child, each by its service and name."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,23 @@ class Sink:
                 names = [(span["service"], span["name"]) for span in found]
                 raise AssertionError(f"trace {trace_id} lacks {found and lacks(found)}, has {names}") from error
         return found
+
+
+def traced() -> tuple[str, Headers]:
+    """The id of a new trace, and the header that begins it."""
+    trace_id = uuid4().hex
+    return trace_id, {"traceparent": f"00-{trace_id}-{uuid4().hex[:16]}-01"}
+
+
+def lacking(edges: Sequence[Edge]) -> Callable[[Spans], Sequence[Edge]]:
+    """Which of these a trace does not have."""
+
+    def lacks(found: Spans) -> Sequence[Edge]:
+        by_id = {span["span_id"]: (span["service"], span["name"]) for span in found}
+        had = {(by_id.get(span["parent_id"]), (span["service"], span["name"])) for span in found}
+        return [edge for edge in edges if edge not in had]
+
+    return lacks
 
 
 async def scraped(living_lab: System, service: str) -> dict[str, Any]:

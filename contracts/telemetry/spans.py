@@ -67,7 +67,8 @@ PROCESS = Span(
     "process {topic}",
     "consumer",
     ("commitment", "notify", "scoring"),
-    "A fact in a reaction, with the batch that it came in: all of a batch begin and end together.",
+    "A fact in a reaction, with the batch that it came in: all of a batch begin and end together. A dead letter "
+    "that is tried again because somebody asked has a trace of its own, linked to that of the fact.",
     (*MESSAGING, *FACT, "messaging.consumer.group.name", "messaging.batch.message_count"),
     ("livinglab.region", "error.type"),
 )

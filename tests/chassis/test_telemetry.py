@@ -74,6 +74,23 @@ async def test_a_fact_that_is_twice_in_a_batch_has_one_span(spans: InMemorySpanE
     watch.provider.shutdown()
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_is_done_again_has_a_trace_of_its_own_linked_to_the_first(
+    spans: InMemorySpanExporter, facts: Facts, again: bool
+) -> None:
+    watch = telemetry.start(Settings(), service="test")
+    watch.provider.add_span_processor(SimpleSpanProcessor(spans))
+    fact = Fact(facts.thing("a").envelope, "a", Thing(thing="a"), "digest", f"00-{'a' * 32}-{'b' * 16}-01", b"{}")
+    none: Any = None
+    with Publish(producer=none, epochs=none, telemetry=watch).spans([fact], topic="things", group="g", again=again):
+        pass
+    (span,) = spans.get_finished_spans()
+    assert span.context is not None
+    assert (f"{span.context.trace_id:032x}" == "a" * 32) is not again
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == ["a" * 32] * again
+    watch.provider.shutdown()
+
+
 async def test_an_event_loop_that_is_blocked_shows() -> None:
     watch = telemetry.start(Settings(), service="test")
     watching = asyncio.create_task(watch_loop(watch.metrics))

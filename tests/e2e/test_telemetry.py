@@ -4,17 +4,16 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from contracts.telemetry import metrics, spans
 from lab import system
-from tests.acting import DEADLINE_S, Headers, Region, Tokens, key
+from tests.acting import DEADLINE_S, Region, Tokens, key
 from tests.committing import Committing, drafted
 from tests.listening import Listener, Subscriber
-from tests.watching import Sink, Spans, scraped
+from tests.watching import Sink, lacking, scraped, traced
 
 pytestmark = pytest.mark.real
 SELDOM = {
@@ -59,23 +58,6 @@ async def one(
     return drawn
 
 
-def traced() -> tuple[str, Headers]:
-    """The id of a new trace, and the header that begins it."""
-    trace_id = uuid4().hex
-    return trace_id, {"traceparent": f"00-{trace_id}-{uuid4().hex[:16]}-01"}
-
-
-def lacking(story: str) -> Callable[[Spans], object]:
-    """Which edges of a story a trace does not have."""
-
-    def lacks(found: Spans) -> object:
-        by_id = {span["span_id"]: (span["service"], span["name"]) for span in found}
-        edges = {(by_id.get(span["parent_id"]), (span["service"], span["name"])) for span in found}
-        return [edge for edge in spans.EDGES[story] if edge not in edges]
-
-    return lacks
-
-
 def places(name: str) -> str:
     """A row's name as a pattern."""
     known = {"{method}": "[A-Z]+", "{route}": r"/[a-z0-9_/{}.:-]+", "{topic}": r"livinglab\.[a-z]+"}
@@ -99,7 +81,7 @@ async def test_a_submission_is_followed_to_the_ministrys_receiver(region: Region
     await region.fill(3)
     trace_id, header = traced()
     assert (await region.submit(**header)).status_code == 200
-    found = await sink.trace(trace_id, lacking("A region submits"))
+    found = await sink.trace(trace_id, lacking(spans.EDGES["A region submits"]))
     for span in found:
         if span["service"] != spans.RECEIVER:
             judge(span)
@@ -112,7 +94,7 @@ async def test_a_signature_is_followed_to_the_ministrys_receiver(one: Committing
     text = (await one.get())["text_sha256"]
     signed = await one.sign(one.initiator, text_sha256=text, idempotency=key() | header)
     assert signed.status_code == 200, signed.text
-    found = await sink.trace(trace_id, lacking("A signatory signs"))
+    found = await sink.trace(trace_id, lacking(spans.EDGES["A signatory signs"]))
     for span in found:
         if span["service"] != spans.RECEIVER:
             judge(span)
@@ -133,7 +115,7 @@ async def test_a_wrong_passphrase_is_seen_as_refused_and_is_no_error(one: Commit
 async def test_a_follow_up_is_followed_to_the_ministrys_receiver(one: Committing, sink: Sink, told: None) -> None:
     trace_id, header = traced()
     await one.follow_up(one.initiator, **header)
-    await sink.trace(trace_id, lacking("A region follows up"))
+    await sink.trace(trace_id, lacking(spans.EDGES["A region follows up"]))
 
 
 async def test_each_service_shows_the_metrics_of_its_rows_and_no_others(

@@ -11,21 +11,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import yaml
 from aiokafka import AIOKafkaProducer
 
 from contracts import topics
 from contracts.telemetry import metrics
 from lab import system
-from lab.parts.process import Part, ports
 from tests.acting import Region, Tokens
 from tests.committing import drafted
 from tests.listening import Listener, Subscriber
-from tests.ops.tools import debian_tool
+from tests.ops import monitoring
+from tests.ops.monitoring import OBSERVABILITY
 
 pytestmark = [pytest.mark.ops, pytest.mark.real, pytest.mark.timeout(540)]
 
-OBSERVABILITY = Path(__file__).resolve().parents[2] / "deploy" / "observability"
 WITHIN_S = 120.0
 VARIABLES = {"$__rate_interval": "1m", "$service": "notify"}
 ONLY_IN_TROUBLE = frozenset({"Errors by status"})
@@ -34,49 +32,10 @@ ONLY_IN_TROUBLE = frozenset({"Errors by status"})
 
 @pytest.fixture
 async def prometheus(living_lab: system.System, tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    """It scrapes every process each second, with the labels that the deployed configuration gives."""
-    program = debian_tool("prometheus", "prometheus")
-    (port,) = ports(tmp_path, 1)
-    targets = [
-        {
-            "targets": [f"127.0.0.1:{living_lab.parts[name].env['METRICS_PORT']}"],
-            "labels": {"service": name, "role": "both"},
-        }
-        for name in metrics.ALL_SERVICES
-    ]
-    told = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(OBSERVABILITY / "prometheus" / name) for name in ("slo.yml", "alerts.yml")],
-        "scrape_configs": [{"job_name": "livinglab", "static_configs": targets}],
-    }
-    file = tmp_path / "prometheus.yml"
-    file.write_text(yaml.safe_dump(told))
-    address = f"http://127.0.0.1:{port}"
-
-    def unready() -> str | None:
-        try:
-            answer = httpx.get(f"{address}/-/ready", timeout=2, trust_env=False)
-        except httpx.TransportError as failure:
-            return f"no answer ({failure})"
-        return None if answer.is_success else f"{answer.status_code}"
-
-    part = Part(
-        "prometheus",
-        address=address,
-        port=port,
-        command=[
-            str(program),
-            f"--config.file={file}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            "--enable-feature=exemplar-storage",
-        ],
-        directory=tmp_path / "prometheus",
-        probe=unready,
-        env={},
-    )
-    with part:
-        async with httpx.AsyncClient(base_url=f"{address}/api/v1", trust_env=False) as client:
+    """It scrapes every process."""
+    services = {name: living_lab.parts[name] for name in metrics.ALL_SERVICES}
+    with monitoring.prometheus(tmp_path / "prometheus", services) as part:
+        async with httpx.AsyncClient(base_url=f"{part.address}/api/v1", trust_env=False) as client:
             yield client
 
 

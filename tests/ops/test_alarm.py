@@ -1,0 +1,133 @@
+"""Something breaks for real, somebody is told; it is mended, and that is told too. Nothing here waits for less than
+what is deployed waits for, but that an alert is over is told at once.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from time import monotonic
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from lab.keys import webhook_settings
+from tests.faults.ground import Ground, a_ground, restart, running
+from tests.faults.portal import Ledger, Portal
+from tests.listening import Subscriber
+from tests.notify.office import Endpoint, listening
+from tests.ops import monitoring
+
+pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
+
+WITHIN_S = 240.0
+REGION = "32.11"
+
+
+class OnCall:
+    """Who is told: the newest of each alert, by its name, and where it came to."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.address = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        for alert in (await request.json())["alerts"]:
+            self.told[alert["labels"]["alertname"]] = (request.path, alert)
+        return web.Response()
+
+    def status(self, alert: str) -> str | None:
+        """`firing`, `resolved`, or None for one that nobody was told of."""
+        return self.told[alert][1]["status"] if alert in self.told else None
+
+
+@pytest.fixture
+async def on_call() -> AsyncGenerator[OnCall]:
+    told = OnCall()
+    app = web.Application()
+    app.router.add_post("/{route}", told.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    told.address = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    yield told
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncGenerator[Ground]:
+    async with a_ground(tmp_path / "ground") as fresh:
+        yield fresh
+
+
+async def refuse(_name: str, _count: int) -> web.Response:
+    """What an endpoint says that has no room."""
+    return web.Response(status=507)
+
+
+async def while_not(done: Callable[[], object], act: Callable[[], Awaitable[object]], what: str) -> None:
+    """Act again and again until it is so."""
+    deadline = monotonic() + WITHIN_S
+    while not done():
+        assert monotonic() < deadline, what
+        await act()
+
+
+async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
+    ground: Ground, on_call: OnCall, tmp_path: Path
+) -> None:
+    keys = webhook_settings(tmp_path / "keys")
+    tries = {"WEBHOOK_SCHEDULE_S": "[0, 0.1, 0.2]", "WEBHOOK_PAUSE_S": "0.05"}  # three, within a moment, not days
+    assessment, notify = ground.service("assessment"), ground.service("notify", **(keys | tries))
+    alertmanager = monitoring.alertmanager(tmp_path / "alertmanager", receivers=on_call.address)
+    services = {"assessment": assessment, "notify": notify}
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=15, trust_env=False))
+        endpoint = await stack.enter_async_context(listening(Endpoint()))
+        prometheus = monitoring.prometheus(tmp_path / "prometheus", services, alertmanager=alertmanager)
+        await stack.enter_async_context(running(assessment, notify, alertmanager, prometheus))
+        await _subscribe(ground, http, notify.address, endpoint)
+        headers = ground.tokens(REGION, "penanggung-jawab", "koordinator-spbe")
+        portal = Portal(REGION, "spbe-2024", headers, [assessment.address], http, Ledger(), Random(REGION))
+        await portal.portray()
+
+        async def report() -> None:
+            await portal.reopen()
+            await portal.submit()
+
+        def firing(alert: str) -> bool:
+            return on_call.status(alert) == "firing"
+
+        endpoint.answers = refuse
+        await while_not(lambda: firing("DeliveriesExhausted"), report, f"nobody was told of it: {on_call.told.keys()}")
+        ground.kafka.kill()
+        await report()
+        await while_not(
+            lambda: firing("OutboxOld"), lambda: asyncio.sleep(0.2), f"nobody was told: {on_call.told.keys()}"
+        )
+        for alert in ("DeliveriesExhausted", "OutboxOld"):
+            where, told = on_call.told[alert]
+            assert where == "/pages"
+            assert told["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
+            assert told["annotations"]["summary"] != told["annotations"]["summary_id"]
+        assert on_call.told["OutboxOld"][1]["labels"]["service"] == "assessment"
+
+        await restart(ground.kafka)
+        endpoint.answers = None
+        await while_not(
+            lambda: {on_call.status("OutboxOld"), on_call.status("DeliveriesExhausted")} == {"resolved"},
+            report,
+            f"it is not over: {on_call.told}",
+        )
+
+
+async def _subscribe(ground: Ground, http: httpx.AsyncClient, address: str, endpoint: Endpoint) -> None:
+    administrator = Subscriber(http, address, ground.tokens("kemenpanrb", "administrator"))
+    assert (await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})).status_code == 200
+    ministry = Subscriber(http, address, ground.tokens("kemendagri", "pembina"))
+    made = await ministry.subscribe(endpoint.url, "*")
+    endpoint.secret = made["secret"]
+    assert (await ministry.command(made["subscription"], "verification")).status_code == 200
