@@ -1,7 +1,7 @@
 """Every event reaches every endpoint at least once, the same bytes each time, in order if asked for; or it is told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,9 +12,11 @@ from aiohttp import web
 from chassis import clock
 from chassis.intake import Fork
 from contracts.notify import Why
+from services.notify.domain.endpoint import Health
 from services.notify.domain.right import PUBLIC, Kind, Right
 from services.notify.domain.subscription import Status, Subscription, paused, resumed
 from services.notify.store.lanes import Lanes
+from services.notify.store.rights import Rights
 from services.notify.usecases import dispatch, replay
 from tests.notify.office import DIRECTORY, Endpoint, Office, ago, listening, manager, soon, state
 
@@ -211,6 +213,28 @@ async def test_a_pause_holds_what_comes_and_a_resumption_sends_it(office: Office
         await office.stores.subscriptions.change(made.id, viewer=viewer, what="resumed", decide=resumed)
         await office.stores.lanes.wake(made.id)
         await office.until(only(delivered=3))
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_what_waits_for_an_endpoint_whose_rest_ends_while_lanes_are_loaded_is_not_forgotten(
+    office: Office, monkeypatch: pytest.MonkeyPatch, ordered: bool
+) -> None:
+    """Resting when it is decided whose deliveries to read, and not any more when they are to be sent."""
+    async with listening(Endpoint()) as endpoint:
+        made = await office.subscribe(endpoint.url, ordered=ordered)
+        await office.hear(state("32.11", 1), state("32.11", 2))
+        rests_until = clock.now() + timedelta(seconds=1)
+        await office.endpoints.failed(made.id, Health(1, clock.now(), rests_until))
+        many = Rights.many
+
+        async def late(rights: Rights, organizations: Collection[str]) -> Mapping[str, Right]:
+            while clock.now() <= rests_until:
+                await asyncio.sleep(0.01)
+            return await many(rights, organizations)
+
+        monkeypatch.setattr(Rights, "many", late)
+        async with office.open():
+            await office.until(only(delivered=2))
 
 
 @pytest.mark.parametrize("apart_ms", [-5_000, -500, 500, 5_000])

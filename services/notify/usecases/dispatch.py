@@ -5,7 +5,6 @@ endpoint that hangs holds up nobody else. What came of every attempt is stored b
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,6 +39,7 @@ class _Round:
     rights: Mapping[str, Right]
     events: Mapping[str, Document]
     waiting: Mapping[str, Sequence[Document]]
+    """Lane → what it holds; of digests, and of lanes that could not be served then, nothing was read."""
     whole: bool
     """Whether everything that is due was loaded, of lanes that are not in order."""
 
@@ -106,7 +106,7 @@ class Dispatcher:
         ordered = [lane["_id"] for lane in read if lane["ordered"]]
         due = await stores.deliveries.due(beside, now=now()) if beside else []
         behind = await stores.deliveries.in_order(ordered) if ordered else []
-        waiting: dict[str, list[Document]] = defaultdict(list)
+        waiting: dict[str, list[Document]] = {lane["_id"]: [] for lane in read}
         for delivery in (*due, *behind):
             waiting[delivery["lane"]].append(delivery)
         rights, events = await asyncio.gather(
@@ -134,8 +134,13 @@ class Dispatcher:
         if until := self._attempts.spared_until(subscription):
             await lanes.put_off(lane, until)
             return
+        waiting = loaded.waiting.get(lane["_id"])
+        if waiting is None and not subscription.digest:
+            # Its endpoint was spared when the others were read, and just now is not any more: it may hold something.
+            await lanes.put_off(lane, now())
+            return
+        waiting = waiting or ()
         right = loaded.rights[subscription.organization]
-        waiting = loaded.waiting.get(lane["_id"], ())
         whole = len(waiting) < IN_ORDER_MAX if lane["ordered"] else loaded.whole
         visit = Visit(lane, subscription, right, loaded.events, whole=whole)
         if subscription.digest:
