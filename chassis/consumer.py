@@ -26,7 +26,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.security import BaseSecurity, SASLScram256, SASLScram512
 
 from chassis.intake import Intake, React, Toolbox
-from chassis.producer import client_options
+from chassis.producer import client_options, say_it_is_away
 from chassis.publish import Publish
 from chassis.records import Fact
 from chassis.settings import Settings
@@ -189,7 +189,7 @@ async def start_broker(settings: Settings, intakes: Sequence[Intake[Any]], *, se
         try:
             await broker.start()
         except (KafkaError, OSError) as error:
-            log.warning("kafka is not there yet", error=repr(error), retry_s=START_RETRY_S)
+            say_it_is_away(error, settings, retry_s=START_RETRY_S)
             await stop_broker(broker, intakes)
             await asyncio.sleep(START_RETRY_S)
         except BaseException:

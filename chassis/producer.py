@@ -10,7 +10,15 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
 
 from chassis.settings import Settings
 
@@ -21,6 +29,14 @@ PATIENCE_S = 10.0
 """How long anybody waits for Kafka before saying that it is away; whatever waits then comes again."""
 BATCH_MAX_BYTES = 256 * 1024
 CLOSE_WAIT_S = 5.0
+REFUSALS = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
+"""Kafka is there, and does not let this user do what it asks: somebody has to grant it, or to correct a password."""
 Sent = asyncio.Future[Any]
 
 
@@ -45,6 +61,15 @@ def client_options(settings: Settings) -> dict[str, Any]:
     if settings.kafka_security_protocol.endswith("SSL"):
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
     return options
+
+
+def say_it_is_away(error: BaseException, settings: Settings, *, retry_s: float) -> None:
+    """To the log: that Kafka can't be reached, or that it refuses this user."""
+    if isinstance(error, REFUSALS):
+        user = settings.kafka_sasl_username
+        log.error("kafka refuses this user: grant the right, or correct the password", user=user, error=repr(error))
+    else:
+        log.warning("kafka is not there yet", error=repr(error), retry_s=retry_s)
 
 
 class Producer:
@@ -78,7 +103,7 @@ class Producer:
             await client.start()
         except (KafkaError, OSError) as error:
             await client.stop()
-            log.warning("kafka is not there yet", error=repr(error), retry_s=START_RETRY_S)
+            say_it_is_away(error, self._settings, retry_s=START_RETRY_S)
             await asyncio.sleep(START_RETRY_S)
             return None
         except BaseException:
@@ -98,6 +123,8 @@ class Producer:
         except KafkaTimeoutError as error:
             # Its buffer is full because Kafka is away; it is not broken. A new client each time would fill another.
             raise KafkaDown(f"sending to {topic}") from error
+        except TopicAuthorizationFailedError as error:  # before it took anything: it is not broken either
+            raise KafkaDown(self._refused(error)) from error
         except (KafkaError, OSError) as error:
             self._put_aside(client)
             raise KafkaDown(f"sending to {topic}") from error
@@ -116,9 +143,13 @@ class Producer:
             # Cancelled: another task put the client aside while this one waited.
             if isinstance(outcome, KafkaError | OSError | asyncio.CancelledError):
                 self._put_aside(client)
-                raise KafkaDown("waiting for acknowledgements") from outcome
+                refused = isinstance(outcome, REFUSALS)
+                raise KafkaDown(self._refused(outcome) if refused else "waiting for acknowledgements") from outcome
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _refused(self, error: BaseException) -> str:
+        return f"user {self._settings.kafka_sasl_username} may not write: {error!r}"
 
     def _put_aside(self, client: AIOKafkaProducer | None) -> None:
         """Never send with this one again: after some errors an idempotent producer can't. Others may wait for what it

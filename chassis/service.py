@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from faststream.kafka import KafkaBroker
 from prometheus_client import start_http_server
 from pymongo.errors import PyMongoError
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from chassis import body, health, openapi, problems, ratelimit, telemetry
 from chassis.auth import Tokens, actor_in
@@ -289,10 +289,16 @@ class _Preparable(Protocol):
     async def prepare(self) -> None: ...
 
 
+def _say_it_waits(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("the database is not ready", error=in_short(error) if error else None)
+
+
 @retry(
     retry=retry_if_exception_type(PyMongoError),
     wait=wait_fixed(1),
     stop=stop_after_delay(DATABASE_WAIT_S),
+    before_sleep=_say_it_waits,
     reraise=True,
 )
 async def _prepare(stores: Sequence[_Preparable], at_start: Sequence[Work], resources: Resources) -> None:

@@ -37,6 +37,9 @@ MARK_REST_S = 0.5
 # no majority known yet.
 PASSING_CODES = frozenset({6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 
+REFUSALS = frozenset({13, 18})
+"""Not authorized, wrong password: the text names user and database, and no document once it is cut."""
+
 
 def connect(settings: Settings, *, service: str) -> tuple[Client, Database]:
     """A client for this process and the service's own database. Connects at the first operation, not here."""
@@ -75,7 +78,8 @@ def in_short(error: BaseException) -> str:
         codes = sorted({e["code"] for e in (error.details or {}).get("writeErrors", ())})
         return f"BulkWriteError: codes {codes}"
     if isinstance(error, OperationFailure):
-        return f"{type(error).__name__}: code {error.code}"
+        about = str((error.details or {}).get("errmsg", "")) if error.code in REFUSALS else ""
+        return f"{type(error).__name__}: code {error.code} {about.partition(' to execute')[0]}".rstrip()
     return f"{type(error).__name__}: {error}"
 
 

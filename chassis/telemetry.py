@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, time
@@ -14,8 +15,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import (
@@ -35,6 +36,8 @@ _W3C = TraceContextTextMapPropagator()
 # The flags' last bit says sampled; others beside it, such as that the id is random (03), say nothing of it.
 _ODD = frozenset("13579bdf")
 LOOP_LAG_PERIOD_S = 0.5
+SPANS_WAIT_MAX = 16_384
+"""To be exported: while the collector is away, the newest are kept, about 20 MB."""
 COLLECT_AFTER_OBJECTS = 10_000
 """A batch of 500 records makes twice as many; Python's default of 700 looks at each batch thirty times."""
 
@@ -63,6 +66,7 @@ class Metrics:
         self.outbox_pending = self.gauge(rows.OUTBOX_PENDING)
         self.outbox_age = self.gauge(rows.OUTBOX_AGE)
         self.event_age = self.histogram(rows.EVENT_AGE)
+        self.spans = self.counter(rows.SPANS)
         self.loop_lag = self.gauge(rows.LOOP_LAG)
 
     def counter(self, row: Metric) -> Counter:
@@ -84,6 +88,34 @@ class Metrics:
         self.event_age.labels(hop, type).observe(age_s, exemplar)
 
 
+class _Exporter(OTLPSpanExporter):
+    """Counts what became of spans."""
+
+    def __init__(self, endpoint: str, spans: Counter) -> None:
+        super().__init__(endpoint=endpoint)
+        self._spans = spans
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """In the processor's thread; tries again for ten seconds."""
+        result = super().export(spans)
+        self._spans.labels("exported" if result is SpanExportResult.SUCCESS else "refused").inc(len(spans))
+        return result
+
+
+class _Batches(BatchSpanProcessor):
+    """Counts what is handed to it: what it drops when it is full, it tells nobody else of."""
+
+    def __init__(self, exporter: _Exporter, spans: Counter) -> None:
+        super().__init__(exporter, max_queue_size=SPANS_WAIT_MAX, schedule_delay_millis=1_000)
+        self._ended = spans.labels("ended")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """It waits to be exported, if it is sampled."""
+        if span.context and span.context.trace_flags.sampled:
+            self._ended.inc()
+        super().on_end(span)
+
+
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     """What code needs to be seen: a tracer of the service's own provider, and its metrics."""
@@ -94,17 +126,18 @@ class Telemetry:
 
 
 def start(settings: Settings, *, service: str) -> Telemetry:
-    """Begin. Spans go nowhere unless OTEL_EXPORTER_OTLP_ENDPOINT is set; a batch processor drops when it is full."""
+    """Begin. Spans go nowhere unless OTEL_EXPORTER_OTLP_ENDPOINT is set; when too many wait, the oldest are dropped."""
     disable_created_metrics()  # a gauge beside each counter and histogram, which nobody asks for
+    metrics = Metrics()
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
         sampler=ParentBasedTraceIdRatio(settings.traces_sample_ratio),
         shutdown_on_exit=False,
     )
     if settings.otel_exporter_otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces")
-        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=16_384, schedule_delay_millis=1_000))
-    return Telemetry(provider, provider.get_tracer("livinglab"), Metrics())
+        endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
+        provider.add_span_processor(_Batches(_Exporter(endpoint, metrics.spans), metrics.spans))
+    return Telemetry(provider, provider.get_tracer("livinglab"), metrics)
 
 
 def exemplar_of(context: trace.SpanContext) -> dict[str, str] | None:

@@ -35,6 +35,10 @@ class Tokens:
         return {"Authorization": f"Bearer {token}"}
 
 
+SignIn = Callable[..., Headers]
+"""As Tokens does, whoever issues them."""
+
+
 def key() -> Headers:
     """A new Idempotency-Key."""
     return {"Idempotency-Key": str(uuid4())}

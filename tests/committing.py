@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from lab.pki import passphrase
-from tests.acting import Headers, Tokens, key
+from tests.acting import Headers, SignIn, key
 
 SEKDA = "Sekretaris Daerah"
 PDF = b"%PDF-1.7\n% evidence, made for a test\n"
@@ -20,7 +20,7 @@ class Committing:
     """One commitment: its initiator, its parties, and how each of them acts."""
 
     client: httpx.AsyncClient
-    tokens: Tokens
+    tokens: SignIn
     pki: Path
     initiator: str
     id: str = ""
@@ -139,7 +139,7 @@ def text(**changed: Any) -> dict[str, Any]:
 
 async def drafted(
     client: httpx.AsyncClient,
-    tokens: Tokens,
+    tokens: SignIn,
     pki: Path,
     initiator: str,
     parties: Sequence[str],

@@ -20,6 +20,13 @@ ALL = (
     Line("ready", "info", "Start-up is over.", ("role", "metrics_port")),
     Line("stopping", "info", "It was told to stop: it finishes what it has in hand."),
     Line("kafka is not there yet", "warning", "Comes again by itself.", ("error", "retry_s")),
+    Line(
+        "kafka refuses this user: grant the right, or correct the password",
+        "error",
+        "Somebody has to: `error` names the topic or the group. It comes again by itself.",
+        ("user", "error"),
+    ),
+    Line("the database is not ready", "warning", "At start-up, for a minute; then the process ends.", ("error",)),
     Line("a dependency is down", "warning", "Comes again by itself.", ("group", "work", "error", "retry_s")),
     Line("the database is down", "warning", "A request was answered with 503.", ("error",)),
     Line("request failed", "exception", "A bug: answered with 500. `trace_id` is in the problem too.", ("method",)),

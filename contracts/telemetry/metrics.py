@@ -129,6 +129,13 @@ EVENT_AGE = _histogram(
     "hop",
     "type",
 )
+SPANS = _counter(
+    "spans_total",
+    "spans",
+    "Spans that ended, and of them those that the collector took, and refused or was not there for",
+    "`exported` follows `ended`: what is between them waits, 16,384 at most, or fell out",
+    "outcome",
+)
 LOOP_LAG = _gauge("event_loop_lag_seconds", "seconds", "How late the event loop wakes up", "under 0.1")
 
 STREAMS_OPEN = _gauge("streams_open", "streams", "Live streams", "under the limit in settings", of=NOTIFY)

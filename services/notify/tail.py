@@ -81,6 +81,9 @@ class Source:
         )
         try:
             await consumer.start()
+            # aiokafka 0.14 asks for leaders of what is assigned and can't be seen 1,600 times a second, for ever.
+            if unseen := {topic.name for topic in self.topics} - await consumer.topics():
+                raise KafkaDown(f"not there, or not to be read by this user: {', '.join(sorted(unseen))}")
             yield consumer
         except (KafkaError, OSError) as error:
             raise KafkaDown("reading for live streams") from error

@@ -7,7 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from tests.bench import answer, fanout, growth, hanging, latency, public, scoring, signing, streams, webhooks, whole
+from tests.bench import (
+    answer,
+    fanout,
+    growth,
+    hanging,
+    latency,
+    public,
+    scoring,
+    signing,
+    streams,
+    telemetry,
+    webhooks,
+    whole,
+)
 from tests.bench.figures import Figure, circumstances, publish
 from tests.bench.stage import Stage, stage
 
@@ -24,6 +37,7 @@ PARTS: Mapping[str, Callable[[Stage, Progress], Sequence[Figure]]] = {
     "submit": whole.measure,
     "signing": signing.measure,
     "answer": answer.measure,
+    "telemetry": telemetry.measure,
 }
 
 

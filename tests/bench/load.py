@@ -38,15 +38,17 @@ class Submission:
         return str(fact_id(aggregate=self.state.assessment, revision=revision, rule=RULE, type=type_))
 
 
-def submissions(regions: Sequence[str], count: int, *, seed: int, first_revision: int = 1) -> list[Submission]:
-    """`count` of them, spread evenly over `regions`, all revisions shuffled, one in a hundred traced."""
+def submissions(
+    regions: Sequence[str], count: int, *, seed: int, first_revision: int = 1, sampled: float = SAMPLED
+) -> list[Submission]:
+    """`count` of them, spread evenly over `regions`, all revisions shuffled, one in a hundred traced unless told."""
     chance = random.Random(seed)
     keys = [(regions[n % len(regions)], first_revision + n // len(regions)) for n in range(count)]
     chance.shuffle(keys)
-    return [_submission(region, revision, chance) for region, revision in keys]
+    return [_submission(region, revision, chance, sampled) for region, revision in keys]
 
 
-def _submission(region: str, revision: int, chance: random.Random) -> Submission:
+def _submission(region: str, revision: int, chance: random.Random, sampled: float) -> Submission:
     # Levels lie around a region's own ability: such are real ones, and indices differ between regions.
     ability = chance.uniform(1.5, 4.5)
     state = AssessmentState(
@@ -68,7 +70,7 @@ def _submission(region: str, revision: int, chance: random.Random) -> Submission
         visibility=Visibility.SUPERVISED,
         region=region,
     )
-    traced = "01" if chance.random() < SAMPLED else "00"
+    traced = "01" if chance.random() < sampled else "00"
     traceparent = f"00-{chance.getrandbits(128) or 1:032x}-{chance.getrandbits(64) or 1:016x}-{traced}"
     headers = [*fact.envelope.headers(), ("traceparent", traceparent.encode()), ("epoch", b"0")]
     return Submission(state, fact, headers)

@@ -51,6 +51,16 @@ def test_whether_a_trace_is_kept_is_the_last_bit_of_its_flags(traceparent: str |
     assert is_sampled(traceparent) is sampled
 
 
+def test_a_span_that_no_collector_took_is_counted() -> None:
+    watch = telemetry.start(
+        Settings(otel_exporter_otlp_endpoint="http://127.0.0.1:1", traces_sample_ratio=1), service="t"
+    )
+    watch.tracer.start_span("lost").end()
+    watch.provider.shutdown()
+    counted = {s.labels["outcome"]: s.value for family in watch.metrics.spans.collect() for s in family.samples}
+    assert counted == {"ended": 1.0, "refused": 1.0}
+
+
 def test_what_a_span_hands_on_makes_its_holder_a_child() -> None:
     watch = telemetry.start(Settings(traces_sample_ratio=1), service="test")
     with watch.tracer.start_as_current_span("cause") as cause:
@@ -78,7 +88,7 @@ async def test_a_fact_that_is_twice_in_a_batch_has_one_span(spans: InMemorySpanE
 async def test_what_is_done_again_has_a_trace_of_its_own_linked_to_the_first(
     spans: InMemorySpanExporter, facts: Facts, again: bool
 ) -> None:
-    watch = telemetry.start(Settings(), service="test")
+    watch = telemetry.start(Settings(traces_sample_ratio=1), service="test")
     watch.provider.add_span_processor(SimpleSpanProcessor(spans))
     fact = Fact(facts.thing("a").envelope, "a", Thing(thing="a"), "digest", f"00-{'a' * 32}-{'b' * 16}-01", b"{}")
     none: Any = None

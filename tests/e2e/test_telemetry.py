@@ -26,6 +26,7 @@ SELDOM = {
     metrics.REGIONS,
     metrics.OUTBOX_RELAYED,
     metrics.EVENT_AGE,
+    metrics.SPANS,
 }
 """Shown once something of it happened; every other metric of a service is always there."""
 HEARS = {"commitment", "notify", "scoring"}

@@ -76,8 +76,15 @@ CASES: Mapping[str, Case] = {
         {'livinglab_signing_seconds_count{provider="bsre",outcome="signed"}': "0x50 1x70"},
     ),
     "CheckpointOverdue": gauge("livinglab_audit_checkpoint_overdue_seconds", 1_200, 10),
-    "SpansLost": Case(
-        {"otelcol_exporter_send_failed_spans_total": "0+60x120"}, {"otelcol_exporter_send_failed_spans_total": "5x120"}
+    "SpansLost": Case(  # the collector itself is well: it is not reached
+        {
+            'livinglab_spans_total{service="scoring",outcome="refused"}': "0+60x120",
+            "otelcol_exporter_send_failed_spans_total": "5x120",
+        },
+        {
+            'livinglab_spans_total{service="scoring",outcome="exported"}': "0+60x120",
+            "otelcol_exporter_send_failed_spans_total": "5x120",
+        },
     ),
     "SubmissionsFail": Case(
         {

@@ -66,6 +66,13 @@ BOARD = Board(
                     "ServiceDown",
                 ),
                 Panel(
+                    "Spans",
+                    "ops",
+                    "Ended, and taken or refused by the collector. Refused ones are lost; the service goes on.",
+                    ((rate(m.SPANS, OF_SERVICE, "outcome"), "{{outcome}}"),),
+                    runbook="SpansLost",
+                ),
+                Panel(
                     "Event loop late by",
                     "s",
                     "How late the loop wakes up, by process.",
