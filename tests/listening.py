@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from lab.parts import Part
-from tests.acting import Headers, key
+from tests.acting import Headers, SignIn, key
 
 WITHIN_S = 30.0
 
@@ -35,6 +35,16 @@ class Listener:
             assert monotonic() < deadline, seen
             await asyncio.sleep(0.05)
         return seen
+
+
+async def hears_of_everything(http: httpx.AsyncClient, address: str, sign_in: SignIn, url: str) -> str:
+    """Kemendagri may be told of the nation, and subscribes to all of it, at an endpoint that agrees; its secret."""
+    administrator = Subscriber(http, address, sign_in("kemenpanrb", "administrator"))
+    assert (await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})).status_code == 200
+    ministry = Subscriber(http, address, sign_in("kemendagri", "pembina"))
+    made = await ministry.subscribe(url, "*")
+    assert (await ministry.command(made["subscription"], "verification")).status_code == 200
+    return made["secret"]
 
 
 class Subscriber:

@@ -12,7 +12,7 @@ from contracts.telemetry import metrics, spans
 from lab import system
 from tests.acting import DEADLINE_S, Region, Tokens, key
 from tests.committing import Committing, drafted
-from tests.listening import Listener, Subscriber
+from tests.listening import Listener, hears_of_everything
 from tests.watching import Sink, lacking, scraped, traced
 
 pytestmark = pytest.mark.real
@@ -38,14 +38,13 @@ def sink(living_lab: system.System) -> Sink:
 
 
 @pytest.fixture
-async def told(subscriber: Callable[..., Subscriber], listeners: Callable[[str], Listener]) -> None:
+async def told(
+    visitor: httpx.AsyncClient, living_lab: system.System, tokens: Tokens, listeners: Callable[[str], Listener]
+) -> None:
     """A ministry that is told of everything, and continues traces."""
-    administrator = subscriber("kemenpanrb", "administrator")
-    assert (await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})).status_code == 200
-    ministry, listener = subscriber("kemendagri", "pembina"), listeners(spans.RECEIVER)
-    made = await ministry.subscribe(listener.url, "*")
-    await listener.told(secrets=[made["secret"]])
-    assert (await ministry.command(made["subscription"], "verification")).status_code == 200
+    listener = listeners(spans.RECEIVER)
+    secret = await hears_of_everything(visitor, living_lab.services["notify"], tokens, listener.url)
+    await listener.told(secrets=[secret])
 
 
 @pytest.fixture

@@ -41,8 +41,27 @@ def places(directory: Path) -> Proxy:
 @contextmanager
 def caddy(directory: Path, upstreams: Mapping[str, str]) -> Generator[Proxy]:
     """Caddy, ready, leading to these upstreams (name → host:port)."""
+    port, admin_port, _ = ports(directory, 3)
+    leading = {name.upper(): address for name, address in upstreams.items()}
+    with process(directory, CADDYFILE, {**environment(directory), **leading}, "--adapter", "caddyfile"):
+        yield Proxy(port, admin_port)
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """What the Caddyfile reads beside its upstreams, for a Caddy in this directory."""
     port, admin_port, health_port = ports(directory, 3)
-    health = f"http://127.0.0.1:{health_port}/livez"
+    return {
+        "SITE": f"http://:{port}",
+        "ADMIN_PORT": str(admin_port),
+        "HEALTH_PORT": str(health_port),
+        "XDG_DATA_HOME": str(directory / "data"),
+        "XDG_CONFIG_HOME": str(directory / "config"),
+    }
+
+
+def process(directory: Path, config: Path, told: Mapping[str, str], *arguments: str) -> Part:
+    """A Caddy with this configuration, not started yet; `told` is its environment."""
+    health = f"http://127.0.0.1:{told['HEALTH_PORT']}/livez"
 
     def missing() -> str | None:
         try:
@@ -51,21 +70,13 @@ def caddy(directory: Path, upstreams: Mapping[str, str]) -> Generator[Proxy]:
             return f"no answer on {health} ({failure})"
         return None if answer.is_success else f"{health} answers {answer.status_code}"
 
-    environment = {
-        "SITE": f"http://:{port}",
-        "ADMIN_PORT": str(admin_port),
-        "HEALTH_PORT": str(health_port),
-        "XDG_DATA_HOME": str(directory / "data"),
-        "XDG_CONFIG_HOME": str(directory / "config"),
-    }
-    part = Part(
+    port = int(told["SITE"].rpartition(":")[2])
+    return Part(
         "caddy",
         address=f"http://127.0.0.1:{port}",
         port=port,
-        command=[str(tools.go_tool(CADDY)), "run", "--adapter", "caddyfile", "--config", str(CADDYFILE)],
+        command=[str(tools.go_tool(CADDY)), "run", "--config", str(config), *arguments],
         directory=directory,
         probe=missing,
-        env=environment | {name.upper(): address for name, address in upstreams.items()},
+        env=told,
     )
-    with part:
-        yield Proxy(port, admin_port)

@@ -17,7 +17,7 @@ from aiohttp import web
 from lab.keys import webhook_settings
 from tests.faults.ground import Ground, a_ground, restart, running
 from tests.faults.portal import Ledger, Portal
-from tests.listening import Subscriber
+from tests.listening import hears_of_everything
 from tests.notify.office import Endpoint, listening
 from tests.ops import monitoring
 
@@ -89,7 +89,7 @@ async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
         endpoint = await stack.enter_async_context(listening(Endpoint()))
         prometheus = monitoring.prometheus(tmp_path / "prometheus", services, alertmanager=alertmanager)
         await stack.enter_async_context(running(assessment, notify, alertmanager, prometheus))
-        await _subscribe(ground, http, notify.address, endpoint)
+        endpoint.secret = await hears_of_everything(http, notify.address, ground.tokens, endpoint.url)
         headers = ground.tokens(REGION, "penanggung-jawab", "koordinator-spbe")
         portal = Portal(REGION, "spbe-2024", headers, [assessment.address], http, Ledger(), Random(REGION))
         await portal.portray()
@@ -122,12 +122,3 @@ async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
             report,
             f"it is not over: {on_call.told}",
         )
-
-
-async def _subscribe(ground: Ground, http: httpx.AsyncClient, address: str, endpoint: Endpoint) -> None:
-    administrator = Subscriber(http, address, ground.tokens("kemenpanrb", "administrator"))
-    assert (await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})).status_code == 200
-    ministry = Subscriber(http, address, ground.tokens("kemendagri", "pembina"))
-    made = await ministry.subscribe(endpoint.url, "*")
-    endpoint.secret = made["secret"]
-    assert (await ministry.command(made["subscription"], "verification")).status_code == 200

@@ -18,7 +18,7 @@ from lab.keys import commitment_settings, webhook_settings
 from lab.parts import Part, service
 from tests.acting import Region
 from tests.committing import drafted
-from tests.listening import Subscriber
+from tests.listening import hears_of_everything
 from tests.notify.office import Endpoint, listening
 from tests.ops import rights
 from tests.ops.keycloak import REALM, Administrator, keycloak
@@ -116,14 +116,8 @@ async def test_the_story_passes(secured: Secured) -> None:
             addresses[name] = stack.enter_context(part).address
             client = httpx.AsyncClient(base_url=f"{part.address}/{name}/v1", timeout=20, trust_env=False)
             clients[name] = await stack.enter_async_context(client)
-        administrator = Subscriber(
-            clients["notify"], addresses["notify"], secured.accounts("kemenpanrb", "administrator")
-        )
-        assert (await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})).status_code == 200
-        ministry = Subscriber(clients["notify"], addresses["notify"], secured.accounts("kemendagri", "pembina"))
-        made = await ministry.subscribe(endpoint.url, "*")
-        endpoint.secret = made["secret"]
-        assert (await ministry.command(made["subscription"], "verification")).status_code == 200
+        http = clients["notify"]
+        endpoint.secret = await hears_of_everything(http, addresses["notify"], secured.accounts, endpoint.url)
 
         headers = secured.accounts("32.11", "penanggung-jawab", "koordinator-spbe")
         region = Region("32.11", "spbe-2023", headers, clients["assessment"], clients["scoring"])
