@@ -69,7 +69,7 @@ def test_outsiders_read_what_is_public_and_nothing_else(manifests: Manifests, fi
             "operations": ["Describe", "Read"],
         },
     ]
-    assert user["quotas"].keys() == {"producerByteRate", "consumerByteRate", "requestPercentage"}
+    assert user["quotas"].keys() == {"consumerByteRate", "requestPercentage"}
 
 
 @pytest.mark.parametrize("variant", ["base+strimzi", *k8s.OVERLAYS])
