@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from chassis.consumer import Reaction
 from contracts import events, topics
-from tests.ops import k8s
+from tests.ops import k8s, tools
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
 
@@ -124,6 +125,28 @@ def test_keda_asks_kafka_as_the_service_itself(manifests: Manifests, find: Find)
             assert asked["bootstrapServersFromEnv"] in told
             assert (asked["tls"], asked["offsetResetPolicy"]) == ("enable", "earliest")
             assert asked["sasl"] == told["KAFKA_SASL_MECHANISM"].lower().replace("-sha-", "_sha")
+
+
+def unknown(parameters: dict[str, str], asks: dict[str, Any], triggers: list[dict[str, Any]]) -> list[str]:
+    """What KEDA would pass over in silence: its schema takes any name here. `parameters`: name → where it is read."""
+    given = [each["parameter"] for each in (*asks["env"], *asks["secretTargetRef"])]
+    found = [name for name in given if "authParams" not in parameters.get(name, "")]
+    for name in (name for trigger in triggers for name in trigger["metadata"]):
+        kind = "resolvedEnv" if name.endswith("FromEnv") else "triggerMetadata"
+        if kind not in parameters.get(name.removesuffix("FromEnv"), ""):
+            found.append(name)
+    return found
+
+
+def test_keda_knows_every_parameter(manifests: Manifests, find: Find) -> None:
+    source = (tools.go_module(tools.KEDA) / "pkg" / "scalers" / "kafka_scaler.go").read_text()
+    parameters = dict(re.findall(r'`keda:"name=(\w+),([^"]+)"`', source))
+    asks = find("TriggerAuthentication/kafka")["spec"]
+    triggers = [trigger for one in k8s.of_kind(manifests, "ScaledObject") for trigger in one["spec"]["triggers"]]
+    assert unknown(parameters, asks, triggers) == []
+    asks["env"][0]["parameter"] = "user"
+    triggers[0]["metadata"] |= {"lagTreshold": "5000", "tlsFromEnv": "TLS"}
+    assert unknown(parameters, asks, triggers) == ["user", "lagTreshold", "tlsFromEnv"]
 
 
 @pytest.mark.parametrize(("variant", "nodes"), [("base+strimzi", 3), ("national", 3), ("single-node", 1)])

@@ -38,8 +38,9 @@ STRIMZI_CLASSES = {
     "kafkatopic": "io.strimzi.api.kafka.model.topic.KafkaTopic",
     "kafkauser": "io.strimzi.api.kafka.model.user.KafkaUser",
 }
+KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 CRDS = {
-    "github.com/kedacore/keda/v2@v2.21.0": (
+    KEDA: (
         "config/crd/bases/keda.sh_scaledobjects.yaml",
         "config/crd/bases/keda.sh_triggerauthentications.yaml",
     ),
@@ -113,6 +114,11 @@ def go_tool(module: str) -> Path:
             _install(["go", "install", module], {"GOBIN": built})
             publish(Path(built) / name, target)
     return target
+
+
+def go_module(module: str) -> Path:
+    """The folder of a Go module's source by exact version, from Go's own cache."""
+    return Path(json.loads(_install(["go", "mod", "download", "-json", module], {}))["Dir"])
 
 
 def compose_loader() -> Path:
@@ -190,9 +196,8 @@ def crd_schemas() -> Path:
             written = Path(folder) / "schemas"
             written.mkdir()
             for module, files in CRDS.items():
-                source = json.loads(_install(["go", "mod", "download", "-json", module], {}))["Dir"]
                 for file in files:
-                    _write_schemas(Path(source) / file, written)
+                    _write_schemas(go_module(module) / file, written)
             publish(written, target)
     return target
 
