@@ -1,8 +1,9 @@
-"""Writes what is generated of deploy/observability. `python -m lab.observability [--check]`."""
+"""Writes dashboards and rules, the latter also for Kubernetes. `python -m lab.observability [--check]`."""
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,8 +11,11 @@ from lab.observability import slos
 from lab.observability.boards import BOARDS
 from lab.observability.dashboards import encoded
 
-OBSERVABILITY = Path(__file__).resolve().parents[2] / "deploy" / "observability"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+OBSERVABILITY = DEPLOY / "observability"
+MONITORING = DEPLOY / "k8s" / "components" / "monitoring"
 HEAD = "# Written by `python -m lab.observability` from lab/observability: change it there.\n"
+ALERTS_HEAD = "# The alerts are those of deploy/observability/prometheus/alerts.yml.\n"
 
 
 class _Indented(yaml.SafeDumper):
@@ -24,9 +28,30 @@ class _Indented(yaml.SafeDumper):
 
 def files() -> Mapping[Path, str]:
     """Every generated file with its text: the same text for the same code."""
-    rules = yaml.dump(slos.rules(), Dumper=_Indented, sort_keys=False, width=120, allow_unicode=True)
     boards = {OBSERVABILITY / "grafana" / "dashboards" / f"{one.uid}.json": encoded(one) for one in BOARDS}
-    return {OBSERVABILITY / "prometheus" / "slo.yml": HEAD + rules, **boards}
+    return {
+        OBSERVABILITY / "prometheus" / "slo.yml": HEAD + _dumped(slos.rules()),
+        MONITORING / "rules.yaml": HEAD + ALERTS_HEAD + "---\n".join(_dumped(rule) for rule in _for_the_operator()),
+        **boards,
+    }
+
+
+def _for_the_operator() -> list[dict[str, Any]]:
+    """The same rules as Prometheus' operator reads them: kustomize can't wrap a file in a manifest."""
+    alerts = yaml.safe_load((OBSERVABILITY / "prometheus" / "alerts.yml").read_text())
+    return [
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": name},
+            "spec": rules,
+        }
+        for name, rules in (("slo", slos.rules()), ("alerts", alerts))
+    ]
+
+
+def _dumped(document: Any) -> str:
+    return yaml.dump(document, Dumper=_Indented, sort_keys=False, width=120, allow_unicode=True)
 
 
 def main(arguments: list[str]) -> int:

