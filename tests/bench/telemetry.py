@@ -5,23 +5,27 @@ collector is away, spans wait, 16,384 at most, then the oldest are dropped, and 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
+import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import Progress
 
 from contracts import topics
 from contracts.regions import Directory
-from lab.parts import Part
+from lab.parts import Part, service
 from tests.bench.drain import Drained, running, watch, worker
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, percentile
 from tests.bench.load import send, send_catalogue, submissions
+from tests.bench.reporting import DEADLINE_S, Reporter, open_loop, reporters
 from tests.bench.stage import Stage
 
 EVENTS = 15_000
 WARM_UP = 1_500
 ROUNDS = 5
+PER_S, SUBMISSIONS = 20, 200
 NOWHERE = "http://127.0.0.1:9"
 """The port `discard`: nobody listens."""
 
@@ -58,7 +62,30 @@ def measure(stage: Stage, progress: Progress) -> list[Figure]:
             progress.advance(task)
             if name == "collector_down":
                 told.append(spans.get("ended", 0.0) / (2 * EVENTS))
-    return figures(found, told)
+    return [*figures(found, told), uvloop.run(_latency(stage))]
+
+
+async def _latency(stage: Stage) -> Figure:
+    """The median of a submission at 20 a second, where the collector is away, beside where it is there, in turns."""
+    medians: dict[str, list[float]] = {"there": [], "away": []}
+    async with AsyncExitStack() as stack:
+        groups: dict[str, list[Reporter]] = {}
+        for name, env in (("there", {}), ("away", {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE})):
+            told = {**stage.environment, "MONGODB_DATABASE": stack.enter_context(stage.database())}
+            settings = {**told, **env, "TRACES_SAMPLE_RATIO": "1"}
+            part = stack.enter_context(service(stage.directory / name, "assessment", settings))
+            client = httpx.AsyncClient(base_url=f"{part.address}/assessment/v1", timeout=DEADLINE_S)
+            groups[name] = reporters(stage, await stack.enter_async_context(client), SUBMISSIONS)
+            for region in groups[name]:
+                await region.fill()
+        for _ in range(ROUNDS):
+            for name, regions in groups.items():
+                took = await open_loop([region.submit for region in regions], per_s=PER_S)
+                medians[name].append(percentile(took, 0.5))
+                for region in regions:
+                    await region.reopen()
+    pairs = zip(medians["away"], medians["there"], strict=True)
+    return Figure.of("telemetry_down_latency", "away/there", [a / b for a, b in pairs], target="<= 1.1")
 
 
 def _drain(stage: Stage, way: Way, regions: Sequence[str], *, seed: int) -> tuple[Drained, Mapping[str, float]]:
