@@ -31,7 +31,7 @@ from chassis.producer import KafkaDown, Producer
 from chassis.publish import Publish
 from chassis.records import Fact, Ignored, Rejected, incoming
 from chassis.store import in_short, is_down
-from chassis.telemetry import Telemetry
+from chassis.telemetry import Telemetry, from_zero
 from contracts.fact import Body
 from contracts.topics import Topic
 
@@ -108,6 +108,7 @@ class Intake(Generic[B]):
         self._resuming: asyncio.Task[None] | None = None
         for reason in ("bug", "fork"):
             toolbox.telemetry.metrics.stopped.labels(group, reason).set(0)
+        from_zero(toolbox.telemetry.metrics.records, (group,), ("handled", "ignored", "set_aside", "retried"))
         self.trouble: str | None = None
         """`bug` or `fork` while it stands still: not ready, and the alert is on."""
         self.progressed_at = monotonic()

@@ -4,9 +4,10 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from time import monotonic, time
 from typing import Any
 
@@ -88,12 +89,23 @@ class Metrics:
         self.event_age.labels(hop, type).observe(age_s, exemplar)
 
 
+def from_zero(metric: Counter | Histogram, *values: Iterable[str]) -> None:
+    """Show these label values before anything happened, one iterable per label.
+
+    A series that begins at 1 never rose from 0: `rate` and `increase` of Prometheus miss what came first, which of
+    failures may be all there is.
+    """
+    for labels in product(*values):
+        metric.labels(*labels)
+
+
 class _Exporter(OTLPSpanExporter):
     """Counts what became of spans."""
 
     def __init__(self, endpoint: str, spans: Counter) -> None:
         super().__init__(endpoint=endpoint)
         self._spans = spans
+        from_zero(spans, ("exported", "refused"))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """In the processor's thread; tries again for ten seconds."""

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.service import Parts
 from chassis.store import in_short
+from chassis.telemetry import from_zero
 from contracts.telemetry import metrics as rows
 from contracts.telemetry import spans
 from services.commitment.domain.funnel import funnel
@@ -32,6 +33,7 @@ class Measures:
         self._tracer = parts.telemetry.tracer
         self._directory = parts.directory
         self._signing = parts.telemetry.metrics.histogram(rows.SIGNING_SECONDS)
+        from_zero(self._signing, ("local", "bsre"), ("signed", "refused", "unknown"))
         self._overdue = parts.telemetry.metrics.gauge(rows.CHECKPOINT_OVERDUE)
         self._funnel = parts.telemetry.metrics.gauge(rows.FUNNEL)
 

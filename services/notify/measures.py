@@ -8,9 +8,11 @@ from pymongo.errors import PyMongoError
 
 from chassis.service import Parts
 from chassis.store import Document, in_short
+from chassis.telemetry import from_zero
 from contracts.telemetry import metrics as rows
+from services.notify.domain.schedule import Verdict
 from services.notify.domain.subscription import Channel
-from services.notify.store.deliveries import DELIVERED, Deliveries
+from services.notify.store.deliveries import DELIVERED, EXHAUSTED, WITHHELD, Deliveries
 from services.notify.store.lanes import Lanes
 
 log = structlog.stdlib.get_logger()
@@ -26,6 +28,9 @@ class Measures:
         self._attempts = self._metrics.counter(rows.ATTEMPTS)
         self._seconds = self._metrics.histogram(rows.ATTEMPT_SECONDS)
         self._ended = self._metrics.counter(rows.DELIVERIES)
+        channels = [channel.value for channel in Channel]
+        from_zero(self._attempts, channels, [verdict.value for verdict in Verdict])
+        from_zero(self._ended, channels, ("first", "later", EXHAUSTED, WITHHELD))
         self._pending = self._metrics.gauge(rows.DELIVERIES_PENDING)
         self._waiting = self._metrics.gauge(rows.DELIVERIES_WAITING)
 

@@ -51,6 +51,14 @@ def test_whether_a_trace_is_kept_is_the_last_bit_of_its_flags(traceparent: str |
     assert is_sampled(traceparent) is sampled
 
 
+def test_the_first_failure_rises_from_zero() -> None:
+    """Prometheus sees no rise in a series that begins at 1."""
+    metrics = telemetry.start(Settings(), service="t").metrics
+    telemetry.from_zero(metrics.records, ("a", "b"), ("handled", "set_aside"))
+    shown = {(s.labels["group"], s.labels["outcome"]): s.value for f in metrics.records.collect() for s in f.samples}
+    assert shown == {("a", "handled"): 0, ("a", "set_aside"): 0, ("b", "handled"): 0, ("b", "set_aside"): 0}
+
+
 def test_a_span_that_no_collector_took_is_counted() -> None:
     watch = telemetry.start(
         Settings(otel_exporter_otlp_endpoint="http://127.0.0.1:1", traces_sample_ratio=1), service="t"
@@ -58,7 +66,7 @@ def test_a_span_that_no_collector_took_is_counted() -> None:
     watch.tracer.start_span("lost").end()
     watch.provider.shutdown()
     counted = {s.labels["outcome"]: s.value for family in watch.metrics.spans.collect() for s in family.samples}
-    assert counted == {"ended": 1.0, "refused": 1.0}
+    assert counted == {"ended": 1.0, "refused": 1.0, "exported": 0.0}
 
 
 def test_what_a_span_hands_on_makes_its_holder_a_child() -> None:

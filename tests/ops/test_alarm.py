@@ -68,11 +68,16 @@ async def refuse(_name: str, _count: int) -> web.Response:
     return web.Response(status=507)
 
 
-async def while_not(done: Callable[[], object], act: Callable[[], Awaitable[object]], what: str) -> None:
+async def a_moment() -> None:
+    """Between two looks."""
+    await asyncio.sleep(0.2)
+
+
+async def while_not(done: Callable[[], object], act: Callable[[], Awaitable[object]], on_call: OnCall) -> None:
     """Act again and again until it is so."""
     deadline = monotonic() + WITHIN_S
     while not done():
-        assert monotonic() < deadline, what
+        assert monotonic() < deadline, f"told were {on_call.told}"
         await act()
 
 
@@ -102,12 +107,11 @@ async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
             return on_call.status(alert) == "firing"
 
         endpoint.answers = refuse
-        await while_not(lambda: firing("DeliveriesExhausted"), report, f"nobody was told of it: {on_call.told.keys()}")
+        await while_not(lambda: len(endpoint.came) > 100, report, on_call)
+        await while_not(lambda: firing("DeliveriesExhausted"), a_moment, on_call)
         ground.kafka.kill()
         await report()
-        await while_not(
-            lambda: firing("OutboxOld"), lambda: asyncio.sleep(0.2), f"nobody was told: {on_call.told.keys()}"
-        )
+        await while_not(lambda: firing("OutboxOld"), a_moment, on_call)
         for alert in ("DeliveriesExhausted", "OutboxOld"):
             where, told = on_call.told[alert]
             assert where == "/pages"
@@ -120,5 +124,5 @@ async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
         await while_not(
             lambda: {on_call.status("OutboxOld"), on_call.status("DeliveriesExhausted")} == {"resolved"},
             report,
-            f"it is not over: {on_call.told}",
+            on_call,
         )

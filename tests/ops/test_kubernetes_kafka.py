@@ -61,7 +61,7 @@ def test_kafka_users_may_write_exactly_what_their_service_publishes(find: Find, 
 
 def test_outsiders_read_what_is_public_and_nothing_else(manifests: Manifests, find: Find, services: list[str]) -> None:
     users = {user["metadata"]["name"] for user in k8s.of_kind(manifests, "KafkaUser")}
-    assert users == {*services, "outsider"}
+    assert users == {*services, "outsider", "operator"}
     user = find("KafkaUser/outsider")["spec"]
     assert user["authorization"]["acls"] == [
         {"resource": {"type": "topic", "name": topics.PUBLIC.name}, "operations": ["Describe", "Read"]},
@@ -71,6 +71,15 @@ def test_outsiders_read_what_is_public_and_nothing_else(manifests: Manifests, fi
         },
     ]
     assert user["quotas"].keys() == {"consumerByteRate", "requestPercentage"}
+
+
+def test_no_process_may_do_what_an_operator_may(manifests: Manifests, find: Find) -> None:
+    acls = find("KafkaUser/operator")["spec"]["authorization"]["acls"]
+    operations = {operation for acl in acls for operation in acl["operations"]}
+    assert operations == {"Create", "Delete", "Describe", "Write"}
+    named = {text for workload in k8s.workloads(manifests) for text in k8s.strings(workload)}
+    assert "kafka-assessment" in named
+    assert "kafka-operator" not in named
 
 
 @pytest.mark.parametrize("variant", ["base+strimzi", *k8s.OVERLAYS])
@@ -155,9 +164,10 @@ def test_there_are_as_many_brokers_as_promised(find: Find, nodes: int) -> None:
     assert find("KafkaNodePool/node")["spec"]["replicas"] == nodes
 
 
-def test_each_topic_but_the_public_one_has_one_writer(manifests: Manifests) -> None:
+def test_each_topic_but_the_public_one_has_one_service_that_writes(manifests: Manifests, services: list[str]) -> None:
     writers: dict[str, list[str]] = {topic.name: [] for topic in topics.ALL}
-    for user in k8s.of_kind(manifests, "KafkaUser"):
+    users = [user for user in k8s.of_kind(manifests, "KafkaUser") if user["metadata"]["name"] in services]
+    for user in users:
         for acl in user["spec"]["authorization"]["acls"]:
             if "Write" in acl["operations"]:
                 writers[acl["resource"]["name"]].append(user["metadata"]["name"])

@@ -16,6 +16,7 @@ from contracts import events
 from lab import topics
 from lab.keys import commitment_settings, webhook_settings
 from lab.parts import Part, service
+from lab.parts.process import repository_root
 from tests.acting import Region
 from tests.committing import drafted
 from tests.listening import hears_of_everything
@@ -29,7 +30,7 @@ WITHIN_S = 60.0
 LOG_MAX = 1_000
 """Lines that are looked at."""
 SERVICES = ("assessment", "scoring", "commitment", "notify")
-KAFKA = {name: f"kafka-of-{name}" for name in SERVICES}
+KAFKA = {name: f"kafka-of-{name}" for name in (*SERVICES, "operator")}
 MONGODB = {name: f"mongodb-of-{name}" for name in SERVICES}
 TOLD = {
     events.ASSESSMENT_SUBMITTED.type,
@@ -133,6 +134,19 @@ async def test_the_story_passes(secured: Secured) -> None:
         while not (told := {json.loads(body)["type"] for _, body in endpoint.came}) >= TOLD:
             assert monotonic() < deadline, f"the ministry was told of {sorted(told)}"
             await asyncio.sleep(0.1)
+
+
+async def test_who_operates_it_rebuilds_a_topic(secured: Secured) -> None:
+    operator = {"KAFKA_SASL_USERNAME": "operator", "KAFKA_SASL_PASSWORD": KAFKA["operator"]}
+    rebuild = await asyncio.create_subprocess_exec(
+        *(repository_root() / ".venv" / "bin" / "livinglab", "republish", "livinglab.assessment", "--yes"),
+        env={**secured.environment["assessment"], **operator},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    told, trouble = await rebuild.communicate()
+    assert rebuild.returncode == 0, trouble.decode()
+    assert "1 facts published from archives" in told.decode()
 
 
 async def says(part: Part, *words: str) -> None:
