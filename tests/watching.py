@@ -38,6 +38,17 @@ class Sink:
                 raise AssertionError(f"trace {trace_id} lacks {found and lacks(found)}, has {names}") from error
         return found
 
+    async def linked(self, trace_id: str, *, name: str) -> Spans:
+        """The spans of this name that are linked to the trace from others, once there are any."""
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as client, asyncio.timeout(DEADLINE_S):
+            while True:
+                newest = (await client.get("/traces", params={"name": name})).json()
+                traces = [(await client.get(f"/traces/{one}")).json() for one in newest if one != trace_id]
+                spans: Spans = [span for found in traces for span in found]
+                if leading := [s for s in spans if trace_id in {link["trace_id"] for link in s["links"]}]:
+                    return leading
+                await asyncio.sleep(0.05)
+
 
 def traced() -> tuple[str, Headers]:
     """The id of a new trace, and the header that begins it."""

@@ -12,7 +12,7 @@ from contracts.telemetry import metrics, spans
 from lab import system
 from tests.acting import DEADLINE_S, Region, Tokens, key
 from tests.committing import Committing, drafted
-from tests.listening import Listener, hears_of_everything
+from tests.listening import Listener, Subscriber, hears_of_everything
 from tests.watching import Sink, lacking, scraped, traced
 
 pytestmark = pytest.mark.real
@@ -100,6 +100,36 @@ async def test_a_signature_is_followed_to_the_ministrys_receiver(one: Committing
             judge(span)
     (signing,) = [span for span in found if span["name"] == "sign"]
     assert signing["attributes"] == {"livinglab.signing.provider": "local", "livinglab.signing.outcome": "signed"}
+
+
+async def test_what_a_ministry_asks_for_again_has_a_trace_of_its_own_linked_to_the_first(
+    region: Region,
+    sink: Sink,
+    visitor: httpx.AsyncClient,
+    living_lab: system.System,
+    tokens: Tokens,
+    listeners: Callable[[str], Listener],
+) -> None:
+    listener = listeners(spans.RECEIVER)
+    notify = living_lab.services["notify"]
+    administrator = Subscriber(visitor, notify, tokens("kemenpanrb", "administrator"))
+    await administrator.send("PUT", "rights/kemendagri", json={"reach": "national"})
+    ministry = Subscriber(visitor, notify, tokens("kemendagri", "pembina"))
+    made = await ministry.subscribe(listener.url, "*")
+    await listener.told(secrets=[made["secret"]])
+    assert (await ministry.command(made["subscription"], "verification")).status_code == 200
+    await region.open()
+    await region.fill(3)
+    trace_id, header = traced()
+    assert (await region.submit(**header)).status_code == 200
+    await sink.trace(trace_id, lacking(spans.EDGES["A region submits"]))
+    asked = {"aggregate": f"{region.cycle}:{region.code}"}
+    again = await ministry.send("POST", f"subscriptions/{made['subscription']}/replays", json=asked, headers=key())
+    assert again.status_code == 202, again.text
+    for sent in await sink.linked(trace_id, name=spans.WEBHOOK.name):
+        judge(sent)
+        assert sent["attributes"]["livinglab.replay"] == again.json()["replay"]
+        assert not sent["parent_id"]
 
 
 async def test_a_wrong_passphrase_is_seen_as_refused_and_is_no_error(one: Committing, sink: Sink) -> None:
