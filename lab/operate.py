@@ -1,6 +1,7 @@
 """Commands for whoever looks after topics and what could not be handled."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,7 +11,7 @@ from rich.table import Column, Table
 
 from chassis.deadletters import DeadLetters
 from chassis.store import Document
-from lab import audit, letters, republish, system, topics
+from lab import audit, letters, republish, rights, system, topics
 from lab.screen import At, err, in_words, out, stepping
 from lab.settings import settings_at
 
@@ -81,6 +82,24 @@ def create_topics(directory: At = system.DIRECTORY) -> None:
     with in_words():
         created = topics.create_missing(system.address_of("kafka", directory))
     out.print("\n".join(created) or "All topics are there.", highlight=False)
+
+
+@topics_app.command("grant")
+def grant_rights(
+    page: Annotated[Path, typer.Argument(help="YAML of Strimzi's KafkaUsers.", exists=True, dir_okay=False)],
+    directory: At = system.DIRECTORY,
+) -> None:
+    """Give Kafka's users their passwords and rights, and take all other rights from them. Safe to repeat.
+
+    A user's password is KAFKA_PASSWORD_<NAME> of the environment; who has none is left alone. Strimzi does this itself.
+    """
+    prefix = "KAFKA_PASSWORD_"
+    passwords = {
+        name.removeprefix(prefix).lower(): told for name, told in os.environ.items() if name.startswith(prefix)
+    }
+    with in_words():
+        granted = rights.grant(system.address_of("kafka", directory), page, passwords)
+    out.print(f"As {page} says: {', '.join(granted) or 'nobody, for no password is given'}", highlight=False)
 
 
 def republish_topic(

@@ -44,13 +44,13 @@ class Provisioned:
 
 def provisioned(bootstrap_servers: str) -> list[Provisioned]:
     """Each topic of the contracts beside the broker's. Raises BrokerRefused."""
-    there = _existing(_admin(bootstrap_servers), bootstrap_servers)
+    there = _existing(admin_of(bootstrap_servers), bootstrap_servers)
     return [Provisioned(topic, there.get(topic.name, 0)) for topic in topics.ALL]
 
 
 def create_missing(bootstrap_servers: str) -> list[str]:
     """Create those that aren't there, and return their names; never changes or deletes one. Raises BrokerRefused."""
-    admin = _admin(bootstrap_servers)
+    admin = admin_of(bootstrap_servers)
     there = _existing(admin, bootstrap_servers)
     missing = [topic for topic in topics.ALL if topic.name not in there]
     if not missing:
@@ -87,7 +87,8 @@ def _existing(admin: AdminClient, bootstrap_servers: str) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in found.items()}
 
 
-def _admin(bootstrap_servers: str) -> AdminClient:
+def admin_of(bootstrap_servers: str) -> AdminClient:
+    """Logged in as the environment says, in the services' own words."""
     settings = {theirs: os.environ[ours] for ours, theirs in _CLIENT_SETTINGS.items() if os.environ.get(ours)}
     if settings.get("security.protocol", "").startswith("SASL"):
         settings.setdefault("sasl.mechanism", "SCRAM-SHA-512")

@@ -3,6 +3,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,6 +19,11 @@ from tests.ops import k8s, tools
 ROOT = Path(__file__).resolve().parents[2]
 # What the compose file asks for; the values are made up.
 COMPOSE_VARIABLES = {
+    "KAFKA_ADMIN_PASSWORD": "k4fka",
+    "ASSESSMENT_KAFKA_PASSWORD": "4kafka",
+    "SCORING_KAFKA_PASSWORD": "5kafka",
+    "COMMITMENT_KAFKA_PASSWORD": "6kafka",
+    "NOTIFY_KAFKA_PASSWORD": "7kafka",
     "MONGODB_KEY": "bW9uZ29kYg",
     "ASSESSMENT_MONGODB_PASSWORD": "a11ce",
     "SCORING_MONGODB_PASSWORD": "5c0re",
@@ -72,6 +78,13 @@ def _settings_of(service: str) -> type[Settings]:
         if isinstance(each, type) and issubclass(each, Settings) and each is not Settings
     ]
     return own
+
+
+@pytest.fixture(scope="session")
+def image(root: Path) -> set[str]:
+    """Variables that the image sets itself."""
+    text = (root / "deploy" / "Dockerfile").read_text()
+    return set(re.findall(r"^(?:ENV | {4})([A-Z_]+)=", text, re.MULTILINE))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ from tests.ops.k8s import (
     workloads,
 )
 
-ONE_SHOT = {"topics", "mongodb-initiate"}  # containers of compose that do one thing and end
+ONE_SHOT = {"topics", "rights", "mongodb-initiate", "volumes"}  # containers of compose that do one thing and end
+UNASKED = {"collector", "logs", "jaeger", "loki"}  # images of one program: Prometheus' `up` is their health check
+CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "volumes": ["CHOWN"]}
 EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
 CREDENTIALS_IN_URI = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEYS?$|^MONGODB_URI")
@@ -213,14 +215,17 @@ def compose_offences(compose: dict[str, Any]) -> list[str]:
             "exact tag": bool(EXACT_TAG.match(service.get("image", ""))),
             "memory limit": int(service.get("mem_limit", 0)) > 0,
             "drops all capabilities": service.get("cap_drop") == ["ALL"],
-            "adds no capability but the proxy's": service.get("cap_add", [])
-            == (["NET_BIND_SERVICE"] if name == "proxy" else []),
+            "adds no capability but what it is for": service.get("cap_add", []) == CAPABILITIES.get(name, []),
             "no new privileges": "no-new-privileges:true" in service.get("security_opt", []),
             "no port unless it is the proxy": "ports" not in service or name == "proxy",
             "ports on loopback": all(port.get("host_ip") == "127.0.0.1" for port in service.get("ports", [])),
             "read-only unless it is a database": bool(service.get("read_only")) or name in {"kafka", "mongodb"},
             "restarts unless it ends by itself": (service.get("restart") == "unless-stopped") == (name not in ONE_SHOT),
-            "health check, its own or its image's": bool(service.get("healthcheck") or service.get("build")),
+            "health check, its own or its image's": bool(service.get("healthcheck") or service.get("build"))
+            or name in UNASKED,
+            "a profile": bool(service.get("profiles")),
+            "bounded logs unless it ends by itself": "max-size" in service.get("logging", {}).get("options", {})
+            or name in ONE_SHOT,
         }
         found += [f"{name}: {what}" for what, held in asked.items() if not held]
     return found

@@ -10,15 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
-from confluent_kafka.admin import (  # its documented names; the package does not declare them exported
-    AclBinding,  # pyright: ignore[reportPrivateImportUsage]
-    AclOperation,  # pyright: ignore[reportPrivateImportUsage]
-    AclPermissionType,  # pyright: ignore[reportPrivateImportUsage]
-    AdminClient,
-    ResourcePatternType,  # pyright: ignore[reportPrivateImportUsage]
-    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
-)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -85,29 +76,6 @@ def secured_broker(directory: Path, passwords: Mapping[str, str]) -> tuple[Part,
         "allow.everyone.if.no.acl.found": "false",
     }
     return kafka(directory, properties=properties, users=passwords), f"127.0.0.1:{secured}"
-
-
-def grant(bootstrap: str) -> None:
-    """What the Kubernetes manifest grants, given by hand instead of by the operator."""
-    bindings = [
-        AclBinding(
-            ResourceType[acl["resource"]["type"].upper()],
-            acl["resource"]["name"],
-            ResourcePatternType.PREFIXED
-            if acl["resource"].get("patternType") == "prefix"
-            else ResourcePatternType.LITERAL,
-            f"User:{user['metadata']['name']}",
-            "*",
-            AclOperation[operation.upper()],
-            AclPermissionType.ALLOW,
-        )
-        for user in yaml.safe_load_all(USERS.read_text())
-        for acl in user["spec"]["authorization"]["acls"]
-        for operation in acl["operations"]
-    ]
-    admin: Any = AdminClient({"bootstrap.servers": bootstrap})
-    for done in admin.create_acls(bindings).values():
-        done.result()
 
 
 def secured_mongod(directory: Path) -> Part:

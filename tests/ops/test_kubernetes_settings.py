@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,12 +53,6 @@ def offences(manifests: Manifests, settings: dict[str, type[Settings]], image: s
         found += [f"{k8s.title(workload)}: nobody reads {name}" for name in sorted(told.keys() - read)]
         found += [f"{k8s.title(workload)}: {name} is missing" for name in sorted(needed - told.keys())]
     return found
-
-
-@pytest.fixture(scope="session")
-def image(root: Path) -> set[str]:
-    text = (root / "deploy" / "Dockerfile").read_text()
-    return set(re.findall(r"^(?:ENV | {4})([A-Z_]+)=", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("variant", k8s.VARIANTS)

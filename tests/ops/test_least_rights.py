@@ -17,6 +17,7 @@ from lab import topics
 from lab.keys import commitment_settings, webhook_settings
 from lab.parts import Part, service
 from lab.parts.process import repository_root
+from lab.rights import grant
 from tests.acting import Region
 from tests.committing import drafted
 from tests.listening import hears_of_everything
@@ -73,7 +74,7 @@ async def secured(
         for part in parts:
             await asyncio.to_thread(part.wait_ready)
         await asyncio.to_thread(topics.create_missing, broker.address)
-        await asyncio.to_thread(rights.grant, broker.address)
+        await asyncio.to_thread(grant, broker.address, rights.USERS, KAFKA)
         uris = await asyncio.to_thread(rights.initiate, mongod, MONGODB)
         client = stack.enter_context(httpx.Client(base_url=provider.address, timeout=30))
         bootstrap = composed["environment"]

@@ -84,7 +84,7 @@ class Upstream:
 @pytest.fixture(scope="module")
 def upstreams(services: list[str]) -> Generator[dict[str, Upstream]]:
     with ExitStack() as stack:
-        made = {name: Upstream(name) for name in (*services, "keycloak")}
+        made = {name: Upstream(name) for name in (*services, "keycloak", "grafana", "mail")}
         for upstream in made.values():
             stack.callback(upstream.close)
         yield made
@@ -180,6 +180,8 @@ def test_each_path_leads_to_its_service_unchanged(public: httpx.Client, path: st
         "/auth/",
         "/auth/admin/",
         "/auth/admin/realms/livinglab/users",
+        "/grafana/",
+        "/mail/",
         "/auth/realms/../admin/realms",
         "/auth/realms/%2e%2e/admin/realms",
         "/auth/metrics",
@@ -201,6 +203,8 @@ def test_the_console_is_on_a_port_of_its_own_with_nothing_else(front: proxy.Prox
     with httpx.Client(base_url=front.admin_address, timeout=20, trust_env=False) as administrator:
         assert administrator.get("/auth/admin/livinglab/console/").json()["at"] == "keycloak"
         assert administrator.get("/auth/realms/master/account").json()["at"] == "keycloak"
+        assert administrator.get("/grafana/d/livinglab-flow").json()["at"] == "grafana"
+        assert administrator.get("/mail/").json()["at"] == "mail"
         assert administrator.get("/assessment/v1/assessments").status_code == 404
 
 
@@ -241,7 +245,7 @@ def test_what_is_streamed_arrives_while_it_is_made(public: httpx.Client, upstrea
 def test_a_service_that_is_away_is_502_in_the_same_form(
     tmp_path: Path, free_address: Callable[[], str], services: list[str]
 ) -> None:
-    nobody = {name: free_address() for name in (*services, "keycloak")}
+    nobody = {name: free_address() for name in (*services, "keycloak", "grafana", "mail")}
     with proxy.caddy(tmp_path, nobody) as started:
         for service in services:
             answer = httpx.get(f"{started.address}/{service}/v1/any", timeout=20, trust_env=False)
