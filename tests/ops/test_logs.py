@@ -1,4 +1,4 @@
-"""The real collector under deploy/observability/logs.yaml: lines of our services come to Loki's address, and no others."""
+"""The real collector under deploy/observability/logs.yaml: lines of our services come to Loki's address, no others."""
 
 import asyncio
 import json
