@@ -1,5 +1,6 @@
 """Boards as Grafana reads them."""
 
+import json
 from typing import Any
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
@@ -41,11 +42,20 @@ def encoded(board: Board) -> str:
                 _panel(panel, number).grid_pos(_at(column * width, y + line * HEIGHT, width, HEIGHT))
             )
         y += HEIGHT * -(-len(panels) // 3)
-    return JSONEncoder(sort_keys=True, indent=2).encode(made.build()) + "\n"
+    return json.dumps(_of_today(json.loads(JSONEncoder().encode(made.build()))), sort_keys=True, indent=2) + "\n"
+
+
+def _of_today(told: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that the library writes and the schema of today's Grafana no longer has."""
+    del told["style"]
+    for variable in told["templating"].get("list", ()):
+        for gone in ("id", "auto", "auto_count", "auto_min"):
+            del variable[gone]
+    return told
 
 
 def _panel(panel: Panel, number: int) -> Any:
-    made = (stat.Panel() if panel.stat else timeseries.Panel()).id(number).title(panel.title).unit(panel.unit)
+    made = (_newest() if panel.stat else timeseries.Panel()).id(number).title(panel.title).unit(panel.unit)
     told = panel.description + (f" Runbook: docs/runbooks/{panel.runbook}.md" if panel.runbook else "")
     made = made.description(told).datasource(SOURCE).min(0).thresholds(_thresholds(panel))
     if isinstance(made, timeseries.Panel):
@@ -56,6 +66,10 @@ def _panel(panel: Panel, number: int) -> Any:
         asked = prometheus.Dataquery().expr(query).legend_format(legend).ref_id("ABCDEF"[place]).range()
         made = made.with_target(asked.exemplar(panel.exemplars))
     return made
+
+
+def _newest() -> stat.Panel:
+    return stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
 def _thresholds(panel: Panel) -> Any:

@@ -29,6 +29,8 @@ KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.2"  # later ones want a new
 KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"
 KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 REDOCLY = "@redocly/cli@2.11.1"
+GRAFANA_SCHEMA = "@grafana/schema@13.2.3"  # of the Grafana with the same number
+TYPESCRIPT = "typescript@5.9.3"
 COLLECTOR_BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.157.0"
 KUBERNETES = "1.34.0"
 STRIMZI = "1.2.0"
@@ -96,12 +98,17 @@ def python_tool(name: str) -> Path:
 
 def node_tool(package: str, name: str) -> Path:
     """A Node program by package and exact version, installed once."""
-    target = CACHE / package.replace("/", "-")
+    return node_modules(package) / ".bin" / name
+
+
+def node_modules(*packages: str) -> Path:
+    """The folder of these Node packages by exact version, installed once."""
+    target = CACHE / "+".join(packages).replace("/", "-")
     if not target.exists():
         with tempfile.TemporaryDirectory() as prefix:
-            _install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", prefix, package], {})
+            _install(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", prefix, *packages], {})
             publish(Path(prefix), target)
-    return target / "node_modules" / ".bin" / name
+    return target / "node_modules"
 
 
 def go_tool(module: str) -> Path:
