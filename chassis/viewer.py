@@ -57,6 +57,8 @@ class Viewer:
     roles: frozenset[Role]
     scores: Reach
     answers: Reach
+    formerly: frozenset[str] = frozenset()
+    """The codes that its region had before it was renumbered."""
 
     def reach(self, depth: Depth) -> Reach:
         """How far this viewer sees at a depth."""
@@ -64,7 +66,11 @@ class Viewer:
 
     def may(self, *roles: Role, at: str) -> bool:
         """For commands: has one of the roles, and they are of that very organization."""
-        return self.organization == at and not self.roles.isdisjoint(roles)
+        return self.is_of(at) and not self.roles.isdisjoint(roles)
+
+    def is_of(self, organization: str) -> bool:
+        """Whether this is their organization, or was until it was renumbered."""
+        return organization == self.organization or organization in self.formerly
 
 
 PUBLIC_VIEWER = Viewer(actor="", organization=None, roles=frozenset(), scores=Public(), answers=Public())
@@ -81,6 +87,10 @@ class Directory(Protocol):
         """The region itself, its descendants, and the predecessors of all of them."""
         ...
 
+    def lineage(self, code: str) -> frozenset[str]:
+        """The code, and all that the region had before it was renumbered."""
+        ...
+
 
 def viewer_of(claims: TokenClaims, directory: Directory) -> Viewer:
     """The viewer that a valid token speaks for. Roles and organizations that are unknown give no rights."""
@@ -88,9 +98,11 @@ def viewer_of(claims: TokenClaims, directory: Directory) -> Viewer:
     organization = claims.organization
     if directory.find(organization) is not None:
         scores, answers = _reach_of_region(organization, roles, directory)
+        formerly = directory.lineage(organization) - {organization}
     else:
         scores, answers = _reach_of_institution(claims, roles)
-    return Viewer(claims.sub, organization, roles, scores=scores, answers=answers)
+        formerly = frozenset[str]()
+    return Viewer(claims.sub, organization, roles, scores=scores, answers=answers, formerly=formerly)
 
 
 def _reach_of_region(code: str, roles: frozenset[Role], directory: Directory) -> tuple[Reach, Reach]:

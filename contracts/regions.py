@@ -2,9 +2,10 @@
 
 import csv
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -37,6 +38,11 @@ class Region:
     valid_to: date | None
     predecessors: tuple[str, ...] | None
 
+    def governs(self, on: date) -> bool:
+        """Whether it governs itself on that day."""
+        begun = self.valid_from is None or self.valid_from <= on
+        return self.self_governing and begun and (self.valid_to is None or on <= self.valid_to)
+
 
 class UnknownRegion(LookupError):
     """No region has this code. Codes are text: `11.10` is not `11.1`."""
@@ -57,9 +63,14 @@ class UnknownGroup(LookupError):
 
 
 class Directory:
-    """All regions of one list. Immutable; what it computes it remembers."""
+    """All regions of one list. Immutable; what it computes it remembers.
 
-    __slots__ = ("_by_code", "_children", "_closures", "_governments", "_successors")
+    A region that was split, merged or renumbered stays in the list with its last day, `valid_to`: facts name it for
+    ever. Whoever came of it names it among its `predecessors`. Who lost a part to a new region has no last day and goes
+    on under its code: what it holds is still its own (docs/adr/0021).
+    """
+
+    __slots__ = ("_by_code", "_changes", "_children", "_closures", "_governments", "_lineages", "_successors")
 
     def __init__(self, regions: Iterable[Region]) -> None:
         """Raises ValueError when a code stands twice."""
@@ -73,9 +84,16 @@ class Directory:
         self._closures: dict[str, frozenset[str]] = {}
         self._successors: dict[str, list[str]] = {}
         for region in by_code.values():
-            for earlier in region.predecessors or ():
+            for earlier in self._ended(region):
                 self._successors.setdefault(earlier, []).append(region.code)
-        self._governments: dict[str | None, Mapping[Kind, Sequence[str]]] = {}
+        self._lineages: dict[str, set[str]] = {}
+        for earlier in self._successors:
+            self._lineages.setdefault(self.successor(earlier), set()).add(earlier)
+        changes = {region.valid_from for region in by_code.values() if region.valid_from}
+        changes |= {region.valid_to + timedelta(days=1) for region in by_code.values() if region.valid_to}
+        self._changes: Sequence[date] = sorted({date.min, *changes})
+        """Days from which on the list is another one."""
+        self._governments: dict[tuple[str | None, date], Mapping[Kind, Sequence[str]]] = {}
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -130,36 +148,51 @@ class Directory:
 
     def successor(self, code: str) -> str:
         """The code that a renumbered region has now; of a region that was split, and of all others, their own."""
-        seen = {code}
-        while len(later := self._successors.get(code, ())) == 1 and later[0] not in seen:
-            code = later[0]
-            seen.add(code)
-        return code
+        return self.onward(code)[-1]
+
+    def onward(self, code: str) -> Sequence[str]:
+        """The code, and those that the region got by being renumbered since, in their order."""
+        codes = [code]
+        while len(later := self._successors.get(codes[-1], ())) == 1 and later[0] not in codes:
+            codes.append(later[0])
+        return codes
+
+    def lineage(self, code: str) -> frozenset[str]:
+        """The code, and all that the region had before it was renumbered, or its parts before they merged."""
+        return frozenset({code, *self._lineages.get(code, ())})
 
     def groups_of(self, code: str) -> frozenset[str]:
-        """The names of the groups that it is a member of."""
-        return frozenset(name for name, members in _groups().items() if code in members)
+        """The names of the groups that it is a member of, now or under a code that it had."""
+        return frozenset(name for name, members in _groups().items() if not members.isdisjoint(self.lineage(code)))
 
     def group(self, name: str) -> frozenset[str]:
-        """The members of a named group. Raises UnknownGroup."""
+        """The members of a named group, also under the codes that they have now. Raises UnknownGroup."""
         group = _groups().get(name)
         if group is None:
             raise UnknownGroup(name)
-        return group
+        return group | {self.successor(code) for code in group}
 
-    def governments(self, province: str | None = None) -> Mapping[Kind, Sequence[str]]:
-        """The codes of all that govern themselves, per kind and sorted: of the nation, or of a province with its parts.
+    def governments(self, province: str | None = None, *, on: date) -> Mapping[Kind, Sequence[str]]:
+        """Who governs themselves that day, by code, per kind and sorted: of the nation, or of a province and its parts.
 
         Jakarta's six parts are not among them: 546 of the 552 in the committed list.
         """
-        known = self._governments.get(province)
+        on = self._changes[
+            bisect_right(self._changes, on) - 1
+        ]  # so that what is remembered does not grow with the days
+        known = self._governments.get((province, on))
         if known is None:
             found: dict[Kind, list[str]] = {kind: [] for kind in Kind}
             for region in self:
-                if region.self_governing and province in (None, region.province):
+                if region.governs(on) and province in (None, region.province):
                     found[region.kind].append(region.code)
-            known = self._governments[province] = {kind: tuple(sorted(codes)) for kind, codes in found.items()}
+            known = self._governments[province, on] = {kind: tuple(sorted(codes)) for kind, codes in found.items()}
         return known
+
+    def _ended(self, region: Region) -> list[str]:
+        """Of its predecessors, those that are no more; one that the list does not have is not either."""
+        earlier = [(code, self._by_code.get(code)) for code in region.predecessors or ()]
+        return [code for code, known in earlier if known is None or known.valid_to is not None]
 
     def _reach(self, region: Region) -> frozenset[str]:
         reached: set[str] = set()
@@ -171,7 +204,7 @@ class Directory:
                 pending.extend(self._children.get(code, ()))
         pending = list(reached)
         while pending:
-            before = {p for code in pending if (r := self._by_code.get(code)) for p in r.predecessors or ()}
+            before = {p for code in pending if (r := self._by_code.get(code)) for p in self._ended(r)}
             pending = list(before - reached)
             reached.update(pending)
         return frozenset(reached)

@@ -9,6 +9,7 @@ import structlog
 from opentelemetry import trace
 from pymongo.errors import PyMongoError
 
+from chassis.clock import day_of, now
 from chassis.service import Parts
 from chassis.store import in_short
 from chassis.telemetry import from_zero
@@ -64,9 +65,9 @@ class Measures:
 
     async def watch(self, checkpoints: Checkpoints, answerable: Answerable) -> None:
         """For ever: whether the trails are signed in time, and how far the nation's organizations came."""
-        governments = self._directory.governments()
-        among = {code: kind for kind, codes in governments.items() for code in codes}
         while True:
+            governments = self._directory.governments(on=day_of(now()))
+            among = {code: kind for kind, codes in governments.items() for code in codes}
             try:
                 self._overdue.set(await checkpoints.overdue_s())
                 records = await answerable.records(public=True)

@@ -44,6 +44,9 @@ class Lore:
     def closure(self, code: str) -> frozenset[str]:
         return self.CLOSURES[code]
 
+    def lineage(self, code: str) -> frozenset[str]:
+        return frozenset({code})
+
 
 JABAR, OWN_JABAR = Regions(Lore.CLOSURES["32"], frozenset({"32"})), Regions(frozenset({"32"}))
 

@@ -22,7 +22,7 @@ def west_java() -> tuple[Records, Mapping[str, Kind]]:
     years = {2023: published.RESULTS_2023, 2024: published.RESULTS_2024_WEST_JAVA}
     results = [scored(row.code, year, row.index) for year, file in years.items() for row in published.read(file)]
     signed = [Signature("jabar", code, SIGNED) for code in directory.group("jabar-2023")]
-    among = {code: kind for kind, codes in directory.governments("32").items() for code in codes}
+    among = {code: kind for kind, codes in directory.governments("32", on=date(2023, 12, 31)).items() for code in codes}
     return Records(signatures=signed, scored=results), among
 
 

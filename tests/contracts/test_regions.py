@@ -1,6 +1,7 @@
 """The committed list of regions is what its sources say, and its directory answers for any list."""
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ def directory() -> Directory:
 
 @pytest.fixture
 def listed(tmp_path: Path, request: pytest.FixtureRequest) -> Directory:
-    """A made list; each row: code, province, predecessors."""
-    rows = [f"{code},Made,regency,{province},true,,,,,{before}" for code, province, before in request.param]
+    """A made list; each row: code, province, predecessors, the last day if it has one."""
+    rows = [
+        f"{code},Made,regency,{province},true,,,,{''.join(end)},{before}"
+        for code, province, before, *end in request.param
+    ]
     (tmp_path / "made.csv").write_text("\n".join([HEADER, *rows]), encoding="utf-8")
     return Directory.load(tmp_path / "made.csv")
 
@@ -72,14 +76,29 @@ def test_closure_of_west_java_is_the_province_and_its_27_parts(directory: Direct
 
 
 INVOLVED = [
-    ("90", "90", ""),
+    ("90", "90", "", "2026-01-01"),
     ("90.01", "90", ""),
     ("90.01.02", "90", ""),
     ("90.02", "91", ""),  # keeps its code in another province
     ("91", "91", "90"),
-    ("91.01", "91", "80.07 80.08"),
-    ("80.08", "80", "91.01"),  # a circle
+    ("91.01", "91", "80.07 80.08", "2026-01-01"),
+    ("80.08", "80", "91.01", "2026-01-01"),  # a circle
 ]
+CHANGED = [
+    ("90", "90", ""),
+    ("90.01", "90", "", "2025-01-01"),  # renumbered twice
+    ("90.02", "90", "90.01", "2026-01-01"),
+    ("90.03", "90", "90.02"),
+    ("90.11", "90", "", "2026-01-01"),  # split, and is no more
+    ("90.12", "90", "90.11"),
+    ("90.13", "90", "90.11"),
+    ("90.21", "90", ""),  # lost a part, and goes on
+    ("90.22", "90", "90.21"),
+    ("90.31", "90", "", "2026-01-01"),  # merged
+    ("90.32", "90", "", "2026-01-01"),
+    ("90.33", "90", "90.31 90.32"),
+]
+"""Made: what may become of regions."""
 
 
 @pytest.mark.parametrize("listed", [INVOLVED], indirect=True)
@@ -158,6 +177,41 @@ def test_containing_is_closure_seen_from_below(listed: Directory, directory: Dir
         codes = sorted({code for region in regions for code in regions.closure(region.code)})[:600]
         expected = {code: {region.code for region in regions if code in regions.closure(region.code)} for code in codes}
         assert {code: regions.containing(code) & {r.code for r in regions} for code in codes} == expected
+
+
+@pytest.mark.parametrize("listed", [CHANGED], indirect=True)
+def test_a_renumbered_region_is_one_a_split_one_is_nobodys_and_who_lost_a_part_goes_on(listed: Directory) -> None:
+    assert {code: listed.successor(code) for code in ("90.01", "90.02", "90.11", "90.21", "90.31")} == {
+        "90.01": "90.03",
+        "90.02": "90.03",
+        "90.11": "90.11",
+        "90.21": "90.21",
+        "90.31": "90.33",
+    }
+    assert listed.lineage("90.03") == {"90.01", "90.02", "90.03"}
+    assert listed.lineage("90.33") == {"90.31", "90.32", "90.33"}
+    assert {code: listed.lineage(code) for code in ("90.12", "90.21", "90.22")} == {
+        "90.12": {"90.12"},
+        "90.21": {"90.21"},
+        "90.22": {"90.22"},
+    }
+
+
+@pytest.mark.parametrize("listed", [CHANGED], indirect=True)
+def test_who_came_of_a_region_sees_what_it_was_but_not_what_another_still_is(listed: Directory) -> None:
+    assert listed.closure("90.03") == {"90.03", "90.02", "90.01"}
+    assert listed.closure("90.12") == {"90.12", "90.11"}
+    assert listed.closure("90.22") == {"90.22"}
+    assert listed.containing("90.11") == {"90.11", "90.12", "90.13", "90"}
+    assert listed.containing("90.21") == {"90.21", "90"}
+
+
+@pytest.mark.parametrize("listed", [CHANGED], indirect=True)
+def test_each_day_has_its_governments(listed: Directory) -> None:
+    """Whose first day no row tells has been there all along."""
+    before, after = (listed.governments(on=date(year, 12, 31))[Kind.REGENCY] for year in (2025, 2026))
+    assert set(before) - set(after) == {"90.02", "90.11", "90.31", "90.32"}
+    assert "90.01" not in before
 
 
 def test_groups_of_a_member_and_of_others(directory: Directory) -> None:

@@ -36,7 +36,7 @@ def may_supervise(organization: str) -> bool:
 
 def belongs_to(viewer: Viewer, *organizations: str) -> bool:
     """Somebody of one of them who works there: of an institution in any role."""
-    if viewer.organization not in organizations:
+    if viewer.organization is None or not any(viewer.is_of(organization) for organization in organizations):
         return False
     of_region = viewer.organization[:1].isdigit()
     return bool(viewer.roles & OF_REGION) if of_region else bool(viewer.roles - {Role.ADMINISTRATOR})

@@ -33,6 +33,7 @@ class Commitments:
     """Joint commitments with their parties, papers and signatures."""
 
     def __init__(self, parts: Parts) -> None:
+        self._directory = parts.directory
         self._commitments = Aggregates(parts, "commitments", Commitment, beside=_beside)
         self._audit = parts.collection(AUDIT)
 
@@ -98,7 +99,9 @@ class Commitments:
         limit: int,
     ) -> list[Kept[Commitment]]:
         """By id, those after `after`, as far as this viewer sees them."""
-        asked = {"organizations": organization, "status": status and status.value}
+        asked: Document = {"status": status and status.value}
+        if organization:
+            asked["organizations"] = {"$in": sorted(self._directory.lineage(organization))}
         where = {"$and": [_seen_by(viewer), {name: value for name, value in asked.items() if value}]}
         return await self._commitments.page(where, after=after, limit=limit)
 

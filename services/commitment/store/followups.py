@@ -21,6 +21,7 @@ class FollowUps:
     """Actions of regions."""
 
     def __init__(self, parts: Parts) -> None:
+        self._directory = parts.directory
         self._followups = Aggregates(parts, "followups", FollowUp, beside=_beside)
         self._history = parts.collection("followup_history")
 
@@ -83,7 +84,9 @@ class FollowUps:
         limit: int,
     ) -> list[Kept[FollowUp]]:
         """By id, those after `after`, as this viewer may see them."""
-        asked = {"region": region, "commitment": commitment, "source": source, "status": status and status.value}
+        asked: Document = {"commitment": commitment, "source": source, "status": status and status.value}
+        if region:
+            asked["region"] = {"$in": sorted(self._directory.lineage(region))}
         where = {"$and": [filter_of(viewer.scores, public=PUBLIC_FLAG), {k: v for k, v in asked.items() if v}]}
         return [_seen(one, viewer) for one in await self._followups.page(where, after=after, limit=limit)]
 

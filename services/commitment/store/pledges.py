@@ -19,6 +19,7 @@ class Pledges:
     """Each derives itself from what was heard of its region."""
 
     def __init__(self, parts: Parts) -> None:
+        self._directory = parts.directory
         self._pledges = Aggregates(parts, "pledges", Pledge, beside=_beside)
         self._scores = Scores(parts)
 
@@ -49,7 +50,8 @@ class Pledges:
         async def load() -> Document:
             kept = await self._pledges.whole({"_id": pledge_id})
             pledge = self._pledges.read(kept).state
-            return {**kept, "heard": await self._scores.of(pledge.region, pledge.target.instrument)}
+            codes = self._directory.onward(pledge.region)
+            return {**kept, "heard": await self._scores.of(codes, pledge.target.instrument)}
 
         await self._pledges.settle(load, lambda read: decide(self._pledges.read(read).state, read["heard"]))
 
@@ -77,7 +79,9 @@ class Pledges:
         self, *, region: str | None, commitment: str | None, viewer: Viewer, after: str | None, limit: int
     ) -> list[Kept[Pledge]]:
         """By id, those after `after`, as this viewer may see them."""
-        where = {name: value for name, value in (("region", region), ("commitment", commitment)) if value}
+        where: Document = {"commitment": commitment} if commitment else {}
+        if region:
+            where["region"] = {"$in": sorted(self._directory.lineage(region))}
         return [_seen(one, viewer) for one in await self._pledges.page(where, after=after, limit=limit)]
 
 

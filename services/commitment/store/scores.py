@@ -1,6 +1,6 @@
 """Scores as they were heard, every fact of them, and copies of the instruments that they rest on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pymongo import IndexModel
 
@@ -49,9 +49,9 @@ class Scores:
             await put_if_newer(self._newest, [*whole, *public])
         return forks
 
-    async def of(self, region: str, instrument: str) -> list[Heard]:
-        """All that was heard of a region under an instrument, in no order."""
-        found = await self._heard.find({"region": region, "instrument": instrument}).to_list(None)
+    async def of(self, codes: Collection[str], instrument: str) -> list[Heard]:
+        """All that was heard of a region, under these codes of it, under an instrument, in no order."""
+        found = await self._heard.find({"region": {"$in": list(codes)}, "instrument": instrument}).to_list(None)
         return [Heard.model_validate(document) for document in found]
 
     async def counting(self, *, public: bool) -> list[Heard]:
@@ -59,10 +59,10 @@ class Scores:
         found = self._newest.find({"all": not public, "counted": {"$ne": None}})
         return [Heard.model_validate(document) for document in await found.to_list(None)]
 
-    async def counting_of(self, region: str, *, viewer: Viewer) -> list[Heard]:
-        """The same of one region, as far as this viewer may know it."""
-        seen = sees(viewer.scores, {"region": region}, public=None)
-        found = self._newest.find({"region": region, "all": seen, "counted": {"$ne": None}})
+    async def counting_of(self, codes: Collection[str], *, viewer: Viewer) -> list[Heard]:
+        """The same of one region, under all codes that it had, as far as this viewer may know it."""
+        seen = all(sees(viewer.scores, {"region": code}, public=None) for code in codes)
+        found = self._newest.find({"region": {"$in": sorted(codes)}, "all": seen, "counted": {"$ne": None}})
         return [Heard.model_validate(document) for document in await found.to_list(None)]
 
     async def instruments(self) -> list[Instrument]:

@@ -54,7 +54,8 @@ class Visits:
         self, *, organization: str | None, host: str | None, viewer: Viewer, after: str | None, limit: int
     ) -> list[Kept[Visit]]:
         """By id, those after `after`, as this viewer may see them."""
-        where = {name: value for name, value in (("organization", organization), ("host", host)) if value}
+        asked = (("organization", organization), ("host", host))
+        where = {name: {"$in": sorted(self._directory.lineage(value))} for name, value in asked if value}
         return [self._seen(one, viewer) for one in await self._visits.page(where, after=after, limit=limit)]
 
     async def accept(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from chassis.clock import day_of, now
 from chassis.problem import Forbidden, Problem
 from chassis.references import UnknownRegion
 from chassis.viewer import National, Viewer
@@ -119,7 +120,7 @@ def _among(asked: Asked, organizations: frozenset[str] | None, directory: Direct
     """Whom to compare with: the governments of the province that all of them lie in, else of the nation."""
     provinces = {region.province for code in organizations or () if (region := directory.find(code))}
     only = next(iter(provinces)) if len(provinces) == 1 else None
-    governments = directory.governments(only)
+    governments = directory.governments(only, on=day_of(now()))
     return {code: kind for kind, codes in governments.items() for code in codes if asked.kind in (None, kind)}
 
 

@@ -83,7 +83,7 @@ async def record(
         raise UnknownRegion(field="region")
     if not viewer.may(*WORKS, at=asked.region):
         raise Forbidden
-    await check_party(asked.commitment, asked.clause, asked.region, commitments=commitments)
+    await check_party(asked.commitment, asked.clause, directory.lineage(asked.region), commitments=commitments)
     if asked.indicator:
         await _check_indicator(asked.indicator, scores, field="indicator")
     if asked.adoption:
@@ -213,7 +213,7 @@ async def judge_evidence(
         return _decided(after, what=judgement.value, by=viewer.actor, at=at)
 
     def may(before: FollowUp) -> bool:
-        return viewer.organization != before.region and (watching or supervises(viewer, before.province))
+        return not viewer.is_of(before.region) and (watching or supervises(viewer, before.province))
 
     judged = command.of_what_they_saw(change, may=may)
     return await followups.change(followup_id, judged, viewer=viewer, request=command.request)

@@ -73,7 +73,7 @@ async def make(
         raise UnknownRegion(field="region")
     if not viewer.may(*BINDS, at=asked.region):
         raise Forbidden
-    await check_party(asked.commitment, asked.clause, asked.region, commitments=commitments)
+    await check_party(asked.commitment, asked.clause, directory.lineage(asked.region), commitments=commitments)
     instrument = await scores.instrument(asked.instrument)
     if instrument is None:
         raise UnknownInstrument(field="instrument")
@@ -102,7 +102,7 @@ async def make(
         made_at=at,
         revision=0,
     )
-    first = derived(pledge, await scores.of(asked.region, asked.instrument), day_passed=False)
+    first = derived(pledge, await scores.of([asked.region], asked.instrument), day_passed=False)
     # Due at once: a score that came between the two reads met no pledge of this id, and is looked at then.
     return await pledges.create(replace(_decided(None, first, at), due_at=at), request=request)
 

@@ -47,7 +47,9 @@ async def hear(
     remembered = [(heard(f, province=directory.get(f.body.region).province), f.digest) for f in facts]
     if forks := await scores.keep(remembered):
         raise Fork(f"two histories of {', '.join(forks)}: restore the right one, see docs/runbooks/ConsumerStopped.md")
-    for region, concerned in (await pledges.of(last.keys())).items():
-        with publish.within(last[region]):
+    # What a renumbered region pledged under the code that it had is still to be kept.
+    causes = {code: fact for region, fact in last.items() for code in directory.lineage(region)}
+    for region, concerned in (await pledges.of(causes.keys())).items():
+        with publish.within(causes[region]):
             for pledge_id in concerned:
                 await pledge.derive(pledge_id, pledges=pledges)

@@ -267,7 +267,7 @@ async def _settle(claim: _Claim, desk: Desk, decide: Callable[[Commitment, Sheet
 
 
 def _party_of(commitment: Commitment, viewer: Viewer) -> PartyState:
-    party = commitment.party_of(viewer.organization) if viewer.organization else None
+    party = next((party for party in commitment.parties.values() if viewer.is_of(party.organization)), None)
     if party is None or not viewer.may(*SIGNS, at=party.organization):
         raise Forbidden
     return party

@@ -87,7 +87,7 @@ async def _signed(region: str, viewer: Viewer, by: Nouns) -> list[Entry]:
         Entry(one.told.signed_on, Moment.SIGNED, kept.id, kept.state.text.title)
         for kept in found
         for one in kept.state.signatures.values()
-        if one.told.organization == region
+        if one.told.organization in by.directory.lineage(region)
     ]
 
 
@@ -119,6 +119,6 @@ async def _done(region: str, viewer: Viewer, by: Nouns) -> list[Entry]:
 async def _scored(region: str, viewer: Viewer, by: Nouns) -> list[Entry]:
     return [
         Entry(score.counted.on, Moment.SCORED, score.score, score.counted.index.shown, period=score.period)
-        for score in best_of_periods(await by.scores.counting_of(region, viewer=viewer))
+        for score in best_of_periods(await by.scores.counting_of(by.directory.lineage(region), viewer=viewer))
         if score.counted
     ]

@@ -1,5 +1,7 @@
 """Pledges and follow-ups under a commitment: it must be one that the region takes part in."""
 
+from collections.abc import Collection
+
 from chassis.problem import NotFound, Problem
 from chassis.viewer import PUBLIC_VIEWER, Viewer
 from contracts.roles import Role
@@ -31,15 +33,17 @@ class UnknownClause(Problem):
     detail_id = "Butir bernomor dari 1, seperti tercetak."
 
 
-async def check_party(commitment_id: str | None, clause: int | None, region: str, *, commitments: Commitments) -> None:
-    """Raises UnknownCommitment, NotAParty, UnknownClause. None: it is under none."""
+async def check_party(
+    commitment_id: str | None, clause: int | None, codes: Collection[str], *, commitments: Commitments
+) -> None:
+    """Raises UnknownCommitment, NotAParty, UnknownClause. None: it is under none. codes: all that the region had."""
     if commitment_id is None:
         return
     try:
         commitment = (await commitments.get(commitment_id, viewer=PUBLIC_VIEWER)).state
     except NotFound as error:
         raise UnknownCommitment(field="commitment") from error
-    if commitment.party_of(region) is None:
+    if not any(commitment.party_of(code) for code in codes):
         raise NotAParty(field="region")
     if clause is not None and clause > len(commitment.text.clauses):
         raise UnknownClause(field="clause")

@@ -189,7 +189,7 @@ async def summary(
     """Mean, median, distribution, and share at each predicate against the aims: the nation, a province or a group."""
     instrument = await instruments.get(opened.instrument)
     found = await scores.summary(scope, cycle=opened.cycle, basis=basis, viewer=viewer)
-    expected = {kind: len(codes) for kind, codes in read.expected_of(scope, directory).items()}
+    expected = {kind: len(codes) for kind, codes in read.expected_of(scope, directory, opened).items()}
     bands = [name for name, _ in instrument.bands]
     national = basis is Basis.OFFICIAL and scope.name == "nation"
     averages = await scores.averages(opened.cycle) if national else []

@@ -1,6 +1,6 @@
 """What readers ask of scores; each asks as somebody."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -72,9 +72,9 @@ class Scores:
             raise NotFound
         return found
 
-    async def of_region(self, region: str, *, viewer: Viewer) -> list[Document]:
-        """The newest scores of a region, the latest period first."""
-        visible = {"$and": [{"region": region}, _visible(viewer)]}
+    async def of_region(self, codes: Collection[str], *, viewer: Viewer) -> list[Document]:
+        """The newest scores of a region under all codes that it had, the latest period first."""
+        visible = {"$and": [{"region": {"$in": sorted(codes)}}, _visible(viewer)]}
         return await self._current.find(visible, NOT_SHOWN).sort([("period", -1), ("_id", 1)]).limit(50).to_list(None)
 
     async def compared(self, regions: Sequence[str], *, cycle: str, basis: Basis, viewer: Viewer) -> list[Document]:

@@ -1,8 +1,9 @@
 """What is asked of scores: one query each, whatever the number of regions."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from chassis.problem import Problem
 from chassis.references import UnknownCycle, UnknownRegion
@@ -68,7 +69,7 @@ async def of_region(region: str, *, scores: Scores, directory: Directory, viewer
     """The newest scores of a region that the viewer sees, the latest period first. Raises UnknownRegion."""
     if directory.find(region) is None:
         raise UnknownRegion(field="region")
-    return await scores.of_region(region, viewer=viewer)
+    return await scores.of_region(directory.lineage(region), viewer=viewer)
 
 
 async def compared(
@@ -83,9 +84,16 @@ async def compared(
     found = [directory.find(code) for code in regions]
     if any(region is None for region in found):
         raise UnknownRegion(field="region")
-    documents = await scores.compared(regions, cycle=cycle, basis=basis, viewer=viewer)
+    lineages = {code: directory.lineage(code) for code in regions}
+    documents = await scores.compared(
+        sorted(frozenset[str]().union(*lineages.values())), cycle=cycle, basis=basis, viewer=viewer
+    )
     by_region = {document["region"]: document for document in documents}
-    return [(region, by_region.get(region.code)) for region in found if region is not None]
+    return [
+        (region, next((by_region[code] for code in _newest_first(region, lineages) if code in by_region), None))
+        for region in found
+        if region is not None
+    ]
 
 
 async def standings(
@@ -135,23 +143,30 @@ async def missing(
     viewer: Viewer,
 ) -> tuple[list[Region], str | None]:
     """A page of governments without an index that counts in `summary`, by code; and the code to go on after."""
-    expected = expected_of(scope, directory)[kind]
+    expected = expected_of(scope, directory, cycle)[kind]
     begin = bisect_right(expected, after) if after else 0
     asked = expected[begin : begin + MISSING_LOOKED_AT]
-    there = await scores.having(asked, cycle=cycle.cycle, basis=basis, scope=scope, viewer=viewer)
-    lacking = [code for code in asked if code not in there]
+    lineages = {code: directory.lineage(code) for code in asked}
+    known = sorted(frozenset[str]().union(*lineages.values()))
+    there = await scores.having(known, cycle=cycle.cycle, basis=basis, scope=scope, viewer=viewer)
+    lacking = [code for code, lineage in lineages.items() if lineage.isdisjoint(there)]
     page = lacking[:limit]
     examined = page[-1:] if len(lacking) > limit else asked[-1:]
     following = examined[0] if examined and examined[0] != expected[-1] else None
     return [directory.get(code) for code in page], following
 
 
-def expected_of(scope: Scope, directory: Directory) -> dict[Kind, Sequence[str]]:
-    """The codes of the governments of a scope, per kind: those that a summary should hold."""
-    governments = directory.governments(scope.province)
+def expected_of(scope: Scope, directory: Directory, cycle: CycleOpened) -> dict[Kind, Sequence[str]]:
+    """The codes of the governments of a scope at the end of a cycle's year, per kind: what a summary should hold."""
+    governments = directory.governments(scope.province, on=date(cycle.period, 12, 31))
     if scope.members is None:
         return dict(governments)
     return {kind: [code for code in codes if code in scope.members] for kind, codes in governments.items()}
+
+
+def _newest_first(region: Region, lineages: Mapping[str, frozenset[str]]) -> list[str]:
+    """Its own code before those that it had."""
+    return sorted(lineages[region.code], key=lambda code: code != region.code)
 
 
 def _province(directory: Directory, code: str) -> str:
