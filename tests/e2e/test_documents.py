@@ -1,5 +1,6 @@
 """Commands in documents are run here, or they are not there."""
 
+import json
 import os
 import re
 import subprocess
@@ -141,6 +142,15 @@ def test_the_ministries_guide_names_every_fact() -> None:
     text = (ROOT / "docs/start-ministry.md").read_text()
     rows = re.findall(r"^\| `([a-z._]+)` \| `(livinglab\.[a-z]+)` \| ([a-z -]+) \| `([a-z/]+)` \|", text, re.MULTILINE)
     assert rows == [(fact.name, fact.topic.name, fact.topic.key, fact.source) for fact in events.ALL]
+
+
+def test_the_capacity_table_is_what_was_measured() -> None:
+    measured = [json.loads(line) for line in (ROOT / "tests/bench/results.jsonl").read_text().splitlines()]
+    medians = {figure["name"]: (f"{figure['median']:g}", figure["unit"]) for figure in measured}
+    text = (ROOT / "docs/operations.md").read_text()
+    rows = re.findall(r"^\| .+ \| ([0-9.]+) \| (.+) \| `([a-z0-9_]+)` \|$", text, re.MULTILINE)
+    assert len(rows) > 8
+    assert [(number, name) for number, _, name in rows] == [(medians[name][0], name) for _, _, name in rows]
 
 
 def test_every_link_inside_the_documents_leads_somewhere() -> None:

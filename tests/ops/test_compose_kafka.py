@@ -82,11 +82,11 @@ def broker(directory: Path, service: dict[str, Any]) -> tuple[Part, str]:
     return part, f"127.0.0.1:{services}"
 
 
-def job(composed: Composed, name: str, *, page: Path = USERS) -> subprocess.CompletedProcess[str]:
+def job(composed: Composed, name: str, *, page: Path = USERS, **changed: str) -> subprocess.CompletedProcess[str]:
     """What a container of the lab's image does, by its command and its environment."""
     command = [word.replace("/users.yaml", str(page)) for word in composed.services[name]["command"]]
     livinglab = repository_root() / ".venv" / "bin" / "livinglab"
-    told = composed.told(name) | {"PATH": os.environ["PATH"]}
+    told = composed.told(name) | {"PATH": os.environ["PATH"]} | changed
     return subprocess.run([livinglab, *command], env=told, capture_output=True, text=True, check=False)
 
 
@@ -168,3 +168,14 @@ async def test_a_right_that_is_taken_from_the_page_is_taken_from_the_user(compos
         await write(composed.logged_in("scoring-worker"), "livinglab.score")
     assert (await asyncio.to_thread(job, composed, "rights")).returncode == 0
     await write(composed.logged_in("scoring-worker"), "livinglab.score")
+
+
+async def test_a_password_that_was_changed_is_the_only_one_that_counts(composed: Composed) -> None:
+    done = await asyncio.to_thread(job, composed, "rights", KAFKA_PASSWORD_SCORING="another")
+    assert done.returncode == 0, done.stderr
+    before = composed.logged_in("scoring-worker")
+    await write(before | {"sasl_plain_password": "another"}, "livinglab.score")
+    with pytest.raises((AuthenticationFailedError, KafkaConnectionError)):
+        await write(before, "livinglab.score")
+    assert (await asyncio.to_thread(job, composed, "rights")).returncode == 0
+    await write(before, "livinglab.score")
