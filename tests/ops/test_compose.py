@@ -20,6 +20,8 @@ BROKEN = {
     "dependency cycle": "services: {a: {image: 'a:1.0.0', depends_on: [b]}, b: {image: 'b:1.0.0', depends_on: [a]}}",
     "undefined network": "services: {a: {image: 'a:1.0.0', networks: [data]}}",
     "undefined config": "services: {a: {image: 'a:1.0.0', configs: [script]}}",
+    "dependency of another profile": "services: {a: {image: 'a:1.0.0', profiles: [a], depends_on: [b]}, "
+    "b: {image: 'b:1.0.0', profiles: [b]}}",
     "variable not set": "services: {a: {image: 'a:1.0.0', environment: {P: '${P:?set P}'}}}",
 }
 
@@ -55,12 +57,27 @@ def test_rules_refuse(compose: dict[str, Any], name: str, change: dict[str, Any]
     assert any(found.startswith(f"{name}: ") and offence in found for found in policies.compose_offences(compose))
 
 
+OBSERVABILITY = {"alertmanager", "collector", "grafana", "jaeger", "logs", "loki", "prometheus", "volumes"}
+
+
+@pytest.mark.parametrize("profiles", ["core", "observability", "demo", "core,observability", "demo,observability"])
+def test_each_profile_loads_with_what_is_its_own(
+    load_compose: Load, root: Path, compose_variables: dict[str, str], profiles: str, services: list[str]
+) -> None:
+    told = compose_variables | {"COMPOSE_PROFILES": profiles}
+    found = load_compose(root / "docker-compose.yml", told)["services"].keys()
+    ours = {f"{service}-{role}" for service in services for role in ("api", "worker")}
+    assert found & OBSERVABILITY == (OBSERVABILITY if "observability" in profiles else set())
+    assert found & ours == (set() if profiles == "observability" else ours)
+    assert ("mail" in found) == ("demo" in profiles)
+
+
 @pytest.mark.parametrize("mistake", BROKEN)
 def test_loader_refuses(load_compose: Load, tmp_path: Path, mistake: str) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(BROKEN[mistake])
     with pytest.raises(RuntimeError):
-        load_compose(file, {})
+        load_compose(file, {"COMPOSE_PROFILES": "a"})
 
 
 def test_each_missing_variable_is_named_with_what_to_do(
