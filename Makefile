@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down check test test-fast test-faults test-ops bench lint types fmt lock
+.PHONY: help setup demo up down check test test-fast test-faults test-ops test-jaeger bench lint types fmt lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,16 +38,19 @@ check: lint types test-fast ## What every commit must pass: under 5 minutes
 	$(PYTEST) -m "smoke"
 
 test: setup ## Everything on real Kafka and MongoDB; needs nothing but Python
-	$(PYTEST) -m "not faults and not ops"
+	$(PYTEST) -m "not faults and not ops and not jaeger"
 
 test-fast: setup ## No servers: domain, contracts, the pure parts of the chassis
-	$(PYTEST) -m "not real and not smoke and not faults and not ops"
+	$(PYTEST) -m "not real and not smoke and not faults and not ops and not jaeger"
 
 test-faults: setup ## Outages, random seeds, zombies
 	$(PYTEST) -m "faults" -s
 
 test-ops: setup ## Compose, images, Kubernetes: needs Go; installs the rest
 	$(PYTEST) -m "ops"
+
+test-jaeger: setup ## The stories' traces, read back from Jaeger: needs Go; builds Jaeger once, in minutes
+	$(PYTEST) -m "jaeger" -s
 
 bench: setup ## Measure, as ratios in one run (make bench ONLY=scoring)
 	$(BIN)/python -m tests.bench $(ONLY)

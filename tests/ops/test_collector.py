@@ -1,7 +1,6 @@
 """The real collector under the very configuration that is deployed: the right traces are kept."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from lab.parts import http_server
-from lab.parts.process import Part, ports
-from tests.ops import tools
+from lab.parts.process import ports
+from tests.ops import tracing
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
 
-CONFIGURATION = Path(__file__).resolve().parents[2] / "deploy" / "observability" / "collector.yaml"
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 WITHIN_S = 60.0
 SECOND = 10**9
@@ -39,40 +37,24 @@ class Collected:
 
 @pytest.fixture
 async def collected(tmp_path: Path) -> AsyncGenerator[Collected]:
-    program = await asyncio.to_thread(tools.collector)
-    sink_port, otlp, health, metrics, spanmetrics = ports(tmp_path, 5)
+    (port,) = ports(tmp_path, 1)
     sink = http_server(
-        "otlp", factory="lab.otlp:create_app", directory=tmp_path / "sink", port=sink_port, ready_path="/traces", env={}
+        "otlp", factory="lab.otlp:create_app", directory=tmp_path / "sink", port=port, ready_path="/traces", env={}
     )
-
-    def unready() -> str | None:
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{health}/", timeout=2, trust_env=False)
-        except httpx.TransportError as failure:
-            return f"no answer ({failure})"
-        return None if answer.is_success else f"health {answer.status_code}"
-
-    settings = {
-        "HEALTH_ENDPOINT": f"127.0.0.1:{health}",
-        "OTLP_ENDPOINT": f"127.0.0.1:{otlp}",
-        "METRICS_HOST": "127.0.0.1",
-        "METRICS_PORT": str(metrics),
-        "SPANMETRICS_ENDPOINT": f"127.0.0.1:{spanmetrics}",
-        "TRACES_ADDRESS": f"http://127.0.0.1:{sink_port}",
-        "DECISION_WAIT": "2s",
-        "FLUSH_INTERVAL": "1s",
-    }
-    part = Part(
-        "collector",
-        address=f"http://127.0.0.1:{otlp}",
-        port=otlp,
-        command=[str(program), f"--config={CONFIGURATION}"],
-        directory=tmp_path / "collector",
-        probe=unready,
-        env={"PATH": os.environ["PATH"], **settings},
+    collector = await asyncio.to_thread(
+        tracing.collector,
+        tmp_path / "collector",
+        traces_to=sink.address,
+        DECISION_WAIT="2s",
+        FLUSH_INTERVAL="1s",
     )
-    with sink, part:
-        yield Collected(*(f"http://127.0.0.1:{port}" for port in (otlp, metrics, spanmetrics, sink_port)))
+    with sink, collector:
+        yield Collected(
+            otlp=collector.address,
+            metrics=f"http://127.0.0.1:{collector.env['METRICS_PORT']}",
+            spanmetrics=f"http://{collector.env['SPANMETRICS_ENDPOINT']}",
+            sink=sink.address,
+        )
 
 
 def trace(*, seconds: float = 0.01, failed: bool = False, attributes: Mapping[str, str] | None = None) -> list[Span]:

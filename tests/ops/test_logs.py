@@ -2,24 +2,20 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-import httpx
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from lab.parts.process import Part, ports, repository_root
-from tests.ops import tools
+from tests.ops import tracing
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
 
-CONFIGURATION = repository_root() / "deploy" / "observability" / "logs.yaml"
 WITHIN_S = 60.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OURS = {
@@ -67,31 +63,7 @@ async def containers(tmp_path: Path, loki: Loki) -> AsyncGenerator[Path]:
     """A folder as a container engine keeps it, read by the collector."""
     folder = tmp_path / "containers"
     folder.mkdir()
-    health, metrics = ports(tmp_path, 2)
-
-    def unready() -> str | None:
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{health}/", timeout=2, trust_env=False)
-        except httpx.TransportError as failure:
-            return f"no answer ({failure})"
-        return None if answer.is_success else f"health {answer.status_code}"
-
-    told = {
-        "HEALTH_ENDPOINT": f"127.0.0.1:{health}",
-        "METRICS_HOST": "127.0.0.1",
-        "METRICS_PORT": str(metrics),
-        "CONTAINERS": str(folder),
-        "LOGS_ADDRESS": loki.address,
-    }
-    part = Part(
-        "collector",
-        address=f"http://127.0.0.1:{health}",
-        port=health,
-        command=[str(await asyncio.to_thread(tools.collector)), f"--config={CONFIGURATION}"],
-        directory=tmp_path / "collector",
-        probe=unready,
-        env={"PATH": os.environ["PATH"], **told},
-    )
+    part = await asyncio.to_thread(tracing.logs, tmp_path / "collector", containers=folder, logs_to=loki.address)
     with part:
         yield folder
 

@@ -32,6 +32,7 @@ REDOCLY = "@redocly/cli@2.11.1"
 GRAFANA_SCHEMA = "@grafana/schema@13.2.3"  # of the Grafana with the same number
 TYPESCRIPT = "typescript@5.9.3"
 COLLECTOR_BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.157.0"
+JAEGER = "github.com/jaegertracing/jaeger@v1.76.0"  # 2.13.0: to Go, all of Jaeger 2 is version 1
 KUBERNETES = "1.34.0"
 STRIMZI = "1.2.0"
 STRIMZI_CLASSES = {
@@ -53,6 +54,7 @@ CRDS = {
 }
 """Go module → its files that define the kinds we use."""
 INSTALL_TIMEOUT_S = 420
+JAEGER_TIMEOUT_S = 1500
 RUN_TIMEOUT_S = 60
 
 Schema = dict[str, Any]
@@ -156,6 +158,17 @@ def collector() -> Path:
     return target
 
 
+def jaeger() -> Path:
+    """Jaeger 2 without its pages, built where its module lies: `go install` refuses a module that replaces another."""
+    target = CACHE / f"jaeger-{JAEGER.partition('@')[2]}"
+    if not target.exists():
+        build = ["go", "build", "-C", str(go_module(JAEGER)), "-mod=readonly", "-trimpath", "-ldflags=-s -w"]
+        with tempfile.TemporaryDirectory() as built:
+            _install([*build, "-o", f"{built}/jaeger", "./cmd/jaeger"], {}, timeout_s=JAEGER_TIMEOUT_S)
+            publish(Path(built) / "jaeger", target)
+    return target
+
+
 def kubernetes_schemas() -> Path:
     """Folder with the JSON Schemas of Kubernetes' own kinds, as kubeconform reads them.
 
@@ -253,7 +266,7 @@ def _refuse_unknown(schema: Schema) -> Schema:
     return schema
 
 
-def _install(command: list[str], environment: dict[str, str]) -> str:
+def _install(command: list[str], environment: dict[str, str], *, timeout_s: float = INSTALL_TIMEOUT_S) -> str:
     """What it printed."""
     shown = " ".join(command)[:200]
     if shutil.which(command[0]) is None:
@@ -267,7 +280,7 @@ def _install(command: list[str], environment: dict[str, str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=INSTALL_TIMEOUT_S,
+        timeout=timeout_s,
     )
     if done.returncode:
         raise ToolMissing(f"failed: {shown}\n{done.stderr[-2000:]}\nCheck the network and try again")
