@@ -29,11 +29,11 @@ MAY_OPEN = (Role.DATA_ENTRY, Role.RESPONSIBLE)
 
 
 class NotSelfGoverning(Problem):
-    """Jakarta's six parts have no government of their own to assess."""
+    """Jakarta's six parts have no government of their own to assess, nor has a region that is no more."""
 
     status, code, title = 422, "not_self_governing", "This region has no government of its own"
-    detail = "Open the assessment for the province that governs it."
-    detail_id = "Buka penilaian untuk provinsi yang memerintahnya."
+    detail = "Open the assessment for the province that governs it, or under the code that the region has now."
+    detail_id = "Buka penilaian untuk provinsi yang memerintahnya, atau dengan kode daerah itu yang sekarang."
 
 
 class AssessmentExists(Problem):
@@ -101,7 +101,7 @@ async def open_assessment(
         raise UnknownCycle(field="cycle")
     if not viewer.may(*MAY_OPEN, at=region):
         raise Forbidden
-    if not known.self_governing:
+    if not known.governs(day_of(now())):
         raise NotSelfGoverning(field="region")
     draft = Assessment.opened(region=region, cycle=opened)
     try:
