@@ -202,6 +202,15 @@ def test_an_alert_stays_silent_on_what_is_like_it(promtool: Path, tmp_path: Path
     judged(promtool, tmp_path, {**ALL_UP, **case.silent}, dict.fromkeys(ALWAYS, 1), at=case.at)
 
 
+@pytest.mark.parametrize(("failures", "fires"), [("1x30", set[str]()), ("1+1x30", {"SubmissionsFail"})])
+def test_one_failure_in_a_quiet_night_wakes_nobody_and_some_do(
+    promtool: Path, tmp_path: Path, failures: str, fires: set[str]
+) -> None:
+    requests = f"livinglab_http_requests_total{{{SUBMISSION}"
+    told = {f'{requests},status="200"}}': "3x1420 4x30", f'{requests},status="503"}}': f"0x1420 {failures}"}
+    judged(promtool, tmp_path, {**ALL_UP, **told}, dict.fromkeys(ALWAYS | fires, 1), at=1_440)
+
+
 def test_without_data_only_those_fire_that_say_so(promtool: Path, tmp_path: Path) -> None:
     judged(promtool, tmp_path, {}, dict.fromkeys(WITHOUT_DATA, 1), at=60)
 
