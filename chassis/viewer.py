@@ -87,6 +87,10 @@ class Directory(Protocol):
         """The region itself, its descendants, and the predecessors of all of them."""
         ...
 
+    def successor(self, code: str) -> str:
+        """The code that a renumbered region has now; of any other organization, its own."""
+        ...
+
     def lineage(self, code: str) -> frozenset[str]:
         """The code, and all that the region had before it was renumbered."""
         ...
@@ -95,7 +99,7 @@ class Directory(Protocol):
 def viewer_of(claims: TokenClaims, directory: Directory) -> Viewer:
     """The viewer that a valid token speaks for. Roles and organizations that are unknown give no rights."""
     roles = frozenset(role for role in Role if role in claims.roles)
-    organization = claims.organization
+    organization = directory.successor(claims.organization)  # a token may say the code that it had for some while yet
     if directory.find(organization) is not None:
         scores, answers = _reach_of_region(organization, roles, directory)
         formerly = directory.lineage(organization) - {organization}

@@ -1,13 +1,14 @@
 """What happens, in which order."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from chassis.clock import day_of, now
 from chassis.conditional import Expected, etag
 from chassis.outbox import AlreadyThere, Done, Request
-from chassis.problem import Forbidden, Problem
+from chassis.problem import Forbidden, NotFound, Problem
 from chassis.records import OutgoingFact, outgoing
 from chassis.references import UnknownCycle, UnknownRegion
 from chassis.store import Document
@@ -20,7 +21,7 @@ from contracts.regions import Directory
 from contracts.roles import Role
 from services.assessment import catalogue
 from services.assessment.domain.answer import Draft
-from services.assessment.domain.assessment import Assessment, Route
+from services.assessment.domain.assessment import Assessment, Route, assessment_id
 from services.assessment.domain.review import AspectReport, Assessor, Reason
 from services.assessment.store import Assessments, Catalogue, Decision
 
@@ -103,14 +104,21 @@ async def open_assessment(
         raise Forbidden
     if not known.governs(day_of(now())):
         raise NotSelfGoverning(field="region")
+    for code in sorted(viewer.formerly):  # begun before the region was renumbered: two would count twice
+        with suppress(NotFound):
+            raise _exists((await assessments.get(assessment_id(region=code, cycle=cycle), viewer=viewer)).id)
     draft = Assessment.opened(region=region, cycle=opened)
     try:
         return await assessments.open(draft, by=viewer.actor, outcome=outcome(draft), request=request)
     except AlreadyThere as error:
-        address = f"/assessment/v1/assessments/{draft.id}"
-        raise AssessmentExists(
-            f"It is at {address}; go on there.", f"Lanjutkan di {address}.", field="region", assessment=draft.id
-        ) from error
+        raise _exists(draft.id) from error
+
+
+def _exists(assessment: str) -> AssessmentExists:
+    address = f"/assessment/v1/assessments/{assessment}"
+    return AssessmentExists(
+        f"It is at {address}; go on there.", f"Lanjutkan di {address}.", field="region", assessment=assessment
+    )
 
 
 async def answer(

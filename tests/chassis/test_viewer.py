@@ -44,8 +44,11 @@ class Lore:
     def closure(self, code: str) -> frozenset[str]:
         return self.CLOSURES[code]
 
+    def successor(self, code: str) -> str:
+        return {"94.00": "94.01"}.get(code, code)
+
     def lineage(self, code: str) -> frozenset[str]:
-        return frozenset({code})
+        return frozenset({code, "94.00"} if code == "94.01" else {code})
 
 
 JABAR, OWN_JABAR = Regions(Lore.CLOSURES["32"], frozenset({"32"})), Regions(frozenset({"32"}))
@@ -183,3 +186,11 @@ def matches(query: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
         return any(value in choices for value in values)
 
     return all(clause(name, wanted) for name, wanted in query.items())
+
+
+def test_who_is_of_a_renumbered_region_is_of_it_by_either_code() -> None:
+    for token in ("94.00", "94.01"):
+        viewer = viewer_of(TokenClaims(sub=ME, organization=token, roles=("operator",)), Lore())
+        assert viewer.organization == "94.01"
+        assert all(viewer.may(Role.OPERATOR, at=code) for code in ("94.00", "94.01"))
+        assert not viewer.may(Role.OPERATOR, at="94")

@@ -144,6 +144,8 @@ async def its_pledge_is_kept(lab: Lab, pledge: str) -> None:
     """A score under the new code counts for it, and its officers may withdraw it."""
     refused = await Region(OLD, "spbe-2024", lab.officer(NEW), lab.clients["assessment"], lab.clients["scoring"]).open()
     assert (refused.status_code, refused.json()["code"]) == (422, "not_self_governing"), "it would count twice"
+    begun = await lab.region(NEW, "spbe-2023").open()
+    assert (begun.status_code, begun.json()["assessment"]) == (409, f"spbe-2023:{OLD}"), "it has one in this cycle"
     region = lab.region(NEW, "spbe-2024")
     await region.open()
     await region.fill(4)
