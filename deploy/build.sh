@@ -26,6 +26,8 @@ code)
 	else
 		cp -R services/__init__.py "services/$service" "$target/services"
 	fi
+	# Who checked it out may have kept it for themselves (umask 077); in the image another user reads it.
+	chmod -R go=rX "$target"
 	;;
 *)
 	echo "build.sh: no step $step; there are packages and code" >&2

@@ -25,7 +25,8 @@ DEFAULT_PORTS = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
 
 
 SMTP_URI_IS_NOT = "SMTP_URI is not smtp://user:password@host:587, smtps://… or, on this machine, smtp+plain://127.0.0.1"
-PLAIN_TO = frozenset({"127.0.0.1", "::1", "localhost"})
+PLAIN_TO = frozenset({"127.0.0.1", "::1", "localhost", "mail.internal"})
+"""This machine. The last is the mail catcher of deploy/compose/demo.yml; `.internal` is nobody's on the Internet."""
 
 
 class MailServerDown(Unavailable):

@@ -301,6 +301,7 @@ async def test_the_owners_contact_is_told_when_the_webhook_is_disabled_and_of_no
         ("smtp://a%40b:p%2Fw@mail.go.id", Server("mail.go.id", 587, "smtp", "a@b", "p/w")),
         ("smtps://mail.go.id", Server("mail.go.id", 465, "smtps")),
         ("smtp+plain://127.0.0.1:2525", Server("127.0.0.1", 2525, "smtp+plain")),
+        ("smtp+plain://mail.internal:1025", Server("mail.internal", 1025, "smtp+plain")),
     ],
 )
 async def test_a_uri_names_the_mail_server(uri: str, server: Server) -> None:

@@ -22,7 +22,7 @@ from tests.ops.k8s import (
 )
 
 ONE_SHOT = {"topics", "rights", "mongodb-initiate", "volumes"}  # containers of compose that do one thing and end
-UNASKED = {"collector", "logs", "jaeger", "loki"}  # images of one program: Prometheus' `up` is their health check
+UNASKED = {"collector", "logs"}  # images of one program: Prometheus' `up` is their health check
 CAPABILITIES = {"proxy": ["NET_BIND_SERVICE"], "volumes": ["CHOWN"]}
 EXACT_TAG = re.compile(r"^([\w./-]+:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)[\w.-]*$")  # PostgreSQL counts by two numbers
 CREDENTIALS_IN_URI = re.compile(r"://[^/\s:@]+:[^/\s@]+@")

@@ -49,6 +49,7 @@ def test_containers_keep_the_rules(compose: dict[str, Any]) -> None:
         ("grafana", {"profiles": []}, "a profile"),
         ("loki", {"image": "grafana/loki:3.7"}, "exact tag"),
         ("prometheus", {"healthcheck": None}, "health check"),
+        ("loki", {"healthcheck": None}, "health check"),
         ("volumes", {"cap_add": ["CHOWN", "SYS_ADMIN"]}, "adds no capability"),
     ],
 )

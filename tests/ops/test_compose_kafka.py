@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import AsyncGenerator, Callable
@@ -22,7 +23,11 @@ from tests.ops.rights import USERS
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
 
 Load = Callable[[Path, dict[str, str]], dict[str, Any]]
-SHIMS = {"kafka-storage.sh": "kafka.tools.StorageTool", "kafka-server-start.sh": "kafka.Kafka"}
+SHIMS = {
+    "kafka-storage.sh": "kafka.tools.StorageTool",
+    "kafka-server-start.sh": "kafka.Kafka",
+    "kafka-configs.sh": "kafka.admin.ConfigCommand",
+}
 """The scripts of Kafka's image → what they run, as `kafka-run-class.sh` does it."""
 WITHIN_S = 60.0
 
@@ -33,6 +38,7 @@ class Composed:
 
     services: dict[str, Any]
     address: str
+    inside: Part
 
     def told(self, name: str) -> dict[str, str]:
         """The environment of a container, with the address that is true here."""
@@ -96,7 +102,7 @@ async def composed(
 ) -> AsyncGenerator[Composed]:
     services = load_compose(root / "docker-compose.yml", compose_variables)["services"]
     part, address = broker(tmp_path_factory.mktemp("composed") / "kafka", services["kafka"])
-    made = Composed(services, address)
+    made = Composed(services, address, part)
     await asyncio.to_thread(part.launch)
     try:
         await asyncio.to_thread(part.wait_ready)
@@ -179,3 +185,20 @@ async def test_a_password_that_was_changed_is_the_only_one_that_counts(composed:
         await write(before, "livinglab.score")
     assert (await asyncio.to_thread(job, composed, "rights")).returncode == 0
     await write(before, "livinglab.score")
+
+
+async def test_the_administrators_password_is_changed_as_the_document_says(composed: Composed) -> None:
+    text = (repository_root() / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"`docker compose exec kafka /opt/kafka/bin/(kafka-configs.sh .+?)`", text)
+
+    async def change(password: str) -> None:
+        told = command.replace("localhost:9094", composed.inside.address).replace("NEW", password)
+        process = await asyncio.create_subprocess_exec("sh", *shlex.split(told), cwd=composed.inside.directory)
+        assert await asyncio.wait_for(process.wait(), WITHIN_S) == 0
+
+    await change("another")
+    assert (await asyncio.to_thread(job, composed, "topics", KAFKA_SASL_PASSWORD="another")).returncode == 0
+    refused = await asyncio.to_thread(job, composed, "topics")
+    assert (refused.returncode, "no answer from Kafka" in refused.stderr) == (1, True)
+    await change(composed.told("topics")["KAFKA_SASL_PASSWORD"])
+    assert (await asyncio.to_thread(job, composed, "topics")).returncode == 0

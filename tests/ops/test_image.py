@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncGenerator, Mapping
@@ -137,6 +138,22 @@ def test_code_of_another_service_would_be_noticed(tmp_path: Path) -> None:
     image = Image("assessment", tmp_path)
     done = image.run("import services.scoring.app")
     assert "No module named 'services.scoring'" in done.stderr
+
+
+def test_code_is_readable_whoever_checked_it_out(tmp_path: Path) -> None:
+    """The container's user is not the one whose files the build read."""
+    own = tmp_path / "tree"
+    for folder in ("contracts", "chassis", "services"):
+        shutil.copytree(repository_root() / folder, own / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (own / "deploy").mkdir()
+    shutil.copy(repository_root() / "deploy" / "build.sh", own / "deploy")
+    for path in (own, *own.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+    made = tmp_path / "made"
+    assert tools.run(["sh", own / "deploy" / "build.sh", "code", "scoring", made]).returncode == 0
+    wanted = {True: 0o755, False: 0o644}
+    modes = {path: path.stat().st_mode & 0o777 for path in (made, *made.rglob("*"))}
+    assert {str(path): mode for path, mode in modes.items() if mode != wanted[path.is_dir()]} == {}
 
 
 def test_a_changed_package_stops_the_build(tmp_path: Path) -> None:

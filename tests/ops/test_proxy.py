@@ -208,6 +208,25 @@ def test_the_console_is_on_a_port_of_its_own_with_nothing_else(front: proxy.Prox
         assert administrator.get("/assessment/v1/assessments").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/grafana/api/ds/query", "/mail/api/v1/messages"])
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("GET", {}, 200),
+        ("POST", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),  # a link in a message
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}, 404),
+        ("POST", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 404),  # a form
+        ("GET", {"Sec-Fetch-Site": "same-origin", "Host": "rebound.example:8081"}, 404),
+    ],
+)
+def test_pages_of_other_sites_neither_read_nor_change_what_asks_nobody_who_they_are(
+    front: proxy.Proxy, path: str, method: str, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx.request(method, f"{front.admin_address}{path}", headers=headers, timeout=20, trust_env=False)
+    assert answer.status_code == status
+
+
 def test_services_hear_the_trace_the_token_and_who_really_calls(public: httpx.Client) -> None:
     sent = {
         "traceparent": TRACE,
