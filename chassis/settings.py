@@ -69,4 +69,4 @@ class Settings(BaseSettings):
     rate_limit_per_minute: Annotated[int, Field(ge=1)] = 6_000
     """Requests per caller and process; more are refused (429)."""
     regions_file: Path | None = None
-    """Another list of regions than the committed one: where regions changed since (docs/operations.md)."""
+    """Another list of regions than the committed one: for load tests, and tests of what becomes of regions."""

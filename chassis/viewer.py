@@ -87,6 +87,10 @@ class Directory(Protocol):
         """The region itself, its descendants, and the predecessors of all of them."""
         ...
 
+    def ended(self, code: str) -> bool:
+        """Whether this is a region that is no more: its people see what it was, and act for it no longer."""
+        ...
+
     def successor(self, code: str) -> str:
         """The code that a renumbered region has now; of any other organization, its own."""
         ...
@@ -106,7 +110,8 @@ def viewer_of(claims: TokenClaims, directory: Directory) -> Viewer:
     else:
         scores, answers = _reach_of_institution(claims, roles)
         formerly = frozenset[str]()
-    return Viewer(claims.sub, organization, roles, scores=scores, answers=answers, formerly=formerly)
+    acts = frozenset[Role]() if directory.ended(organization) else roles
+    return Viewer(claims.sub, organization, acts, scores=scores, answers=answers, formerly=formerly)
 
 
 def _reach_of_region(code: str, roles: frozenset[Role], directory: Directory) -> tuple[Reach, Reach]:

@@ -5,7 +5,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -146,6 +146,11 @@ class Directory:
                 region = self.find(above)
         return frozenset(reached)
 
+    def ended(self, code: str) -> bool:
+        """Whether this is a region that is no more."""
+        known = self._by_code.get(code)
+        return known is not None and known.valid_to is not None
+
     def successor(self, code: str) -> str:
         """The code that a renumbered region has now; of a region that was split, and of all others, their own."""
         return self.onward(code)[-1]
@@ -245,9 +250,12 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
 
 
 def _parsed(rows: Iterable[Sequence[str]], file: str) -> Iterator[Region]:
+    today = datetime.now(UTC).date()
     for line, row in enumerate(rows, start=2):
         try:
             code, name, kind, province, self_governing, population, area_km2, valid_from, valid_to, predecessors = row
+            if valid_to and date.fromisoformat(valid_to) >= today:  # who is no more is so for everybody at once
+                raise ValueError(f"{code} has not ended on {valid_to}: deploy this list on the day after")
             yield Region(
                 code=code,
                 name=name,

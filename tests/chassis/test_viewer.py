@@ -36,6 +36,7 @@ class Lore:
         "32.11": frozenset({"32.11"}),
         "94": frozenset({"94", "94.01", "91", "91.07"}),
         "94.01": frozenset({"94.01", "91.07"}),
+        "94.09": frozenset({"94.09"}),
     }
 
     def find(self, code: str) -> object | None:
@@ -43,6 +44,9 @@ class Lore:
 
     def closure(self, code: str) -> frozenset[str]:
         return self.CLOSURES[code]
+
+    def ended(self, code: str) -> bool:
+        return code == "94.09"
 
     def successor(self, code: str) -> str:
         return {"94.00": "94.01"}.get(code, code)
@@ -194,3 +198,9 @@ def test_who_is_of_a_renumbered_region_is_of_it_by_either_code() -> None:
         assert viewer.organization == "94.01"
         assert all(viewer.may(Role.OPERATOR, at=code) for code in ("94.00", "94.01"))
         assert not viewer.may(Role.OPERATOR, at="94")
+
+
+def test_who_is_of_a_region_that_is_no_more_sees_what_it_was_and_does_nothing() -> None:
+    viewer = viewer_of(TokenClaims(sub=ME, organization="94.09", roles=("operator",)), Lore())
+    assert viewer.answers == Regions(frozenset({"94.09"}))
+    assert not viewer.may(Role.OPERATOR, at="94.09")

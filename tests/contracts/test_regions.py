@@ -123,6 +123,7 @@ def test_empty_fields_are_unknown(listed: Directory) -> None:
         "90,Made,regency,90,true,,wide,,,",
         "90,Made,regency,90,true,,,2022,,",
         "90,Made",
+        "90,Made,regency,90,true,,,,2999-01-01,",
     ],
 )
 def test_a_row_that_is_no_region_is_refused_with_its_line(tmp_path: Path, row: str) -> None:

@@ -82,6 +82,7 @@ async def test_lines_of_services_come_whole_under_their_name_and_trace_and_no_ot
     containers: Path, loki: Loki
 ) -> None:
     others = ["[2026-11-23 10:00:00,000] INFO Kafka Server started", '{"t": {"$date": "…"}, "s": "I"}', "", "{broken"]
+    others.append(json.dumps({**OURS, "service": "somebody-else"}))
     write(containers, "a" * 64, *others)
     write(containers, "b" * 64, json.dumps(OURS), json.dumps({**OURS, "service": "notify", "level": "info"}))
     deadline = monotonic() + WITHIN_S

@@ -267,10 +267,11 @@ async def _settle(claim: _Claim, desk: Desk, decide: Callable[[Commitment, Sheet
 
 
 def _party_of(commitment: Commitment, viewer: Viewer) -> PartyState:
-    party = next((party for party in commitment.parties.values() if viewer.is_of(party.organization)), None)
-    if party is None or not viewer.may(*SIGNS, at=party.organization):
+    own = [party for party in commitment.parties.values() if viewer.may(*SIGNS, at=party.organization)]
+    if not own:
         raise Forbidden
-    return party
+    # Several where regions merged that both take part: first the one that has not signed.
+    return min(own, key=lambda party: commitment.signature(party.block) is not None)
 
 
 def _turn(sheet: Sheet) -> Turn:

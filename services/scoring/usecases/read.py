@@ -165,8 +165,8 @@ def expected_of(scope: Scope, directory: Directory, cycle: CycleOpened) -> dict[
 
 
 def _newest_first(region: Region, lineages: Mapping[str, frozenset[str]]) -> list[str]:
-    """Its own code before those that it had."""
-    return sorted(lineages[region.code], key=lambda code: code != region.code)
+    """Its own code before those that it had, the highest first."""
+    return sorted(lineages[region.code], key=lambda code: (code == region.code, code), reverse=True)
 
 
 def _province(directory: Directory, code: str) -> str:
