@@ -1,6 +1,8 @@
 """Variables of compose, both ways: .env.example names what the files ask for, services read what they are given."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from chassis.settings import Settings
+from tests.ops import tools
 from tests.ops.test_kubernetes_settings import READ_BY_UVICORN, SASL, required
 
 pytestmark = [pytest.mark.ops, pytest.mark.timeout(540)]
@@ -41,6 +44,52 @@ def test_env_example_leaves_exactly_what_must_be_set_empty(root: Path, compose_v
     """A secret is not in it, also not as an example."""
     empty = set(re.findall(r"^([A-Z_]+)=$", (root / ".env.example").read_text(), flags=re.MULTILINE))
     assert empty == compose_variables.keys()
+
+
+@pytest.fixture
+def made(root: Path, tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Runs deploy/env.sh in a folder of its own, where it makes .env."""
+    (tmp_path / "deploy").mkdir()
+    for file in ("deploy/env.sh", ".env.example"):
+        shutil.copy(root / file, tmp_path / file)
+    return lambda: tools.run([tmp_path / "deploy" / "env.sh"])
+
+
+def test_env_is_made_with_secrets_that_services_take(
+    made: Callable[[], subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    root: Path,
+    load_compose: Load,
+    compose_variables: dict[str, str],
+    settings: dict[str, type[Settings]],
+) -> None:
+    assert made().returncode == 0
+    env = tmp_path / ".env"
+    assert env.stat().st_mode & 0o777 == 0o600
+    told = dict(re.findall(r"^([A-Z_]+)=(.+)$", env.read_text(), flags=re.MULTILINE))
+    secrets = {told[name] for name in compose_variables}
+    assert len(secrets) == len(compose_variables)
+    containers = load_compose(root / "docker-compose.yml", told)["services"]
+    for service, own in settings.items():
+        given = {k.lower(): v for k, v in containers[f"{service}-worker"]["environment"].items() if v is not None}
+        own.model_validate_strings({name: value for name, value in given.items() if name in own.model_fields})
+
+
+def test_secrets_that_are_in_use_are_not_made_again(
+    made: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("MONGODB_KEY=known\n")
+    assert "there is a .env already" in made().stderr
+    assert (tmp_path / ".env").read_text() == "MONGODB_KEY=known\n"
+
+
+def test_a_secret_that_could_not_be_made_leaves_no_env(
+    made: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    example = tmp_path / ".env.example"
+    example.write_text(example.read_text().replace("# openssl rand -base64 32\n", "# openssl random\n"))
+    assert made().returncode != 0
+    assert {path.name for path in tmp_path.glob(".env*")} == {".env.example"}
 
 
 @pytest.fixture
