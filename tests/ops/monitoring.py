@@ -1,6 +1,7 @@
 """A real Prometheus and a real Alertmanager, under the rules and routes that are deployed."""
 
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def alertmanager(directory: Path, *, receivers: str) -> Part:
         f"--storage.path={directory / 'data'}",
         "--cluster.listen-address=",
     )
+
+
+async def asked(client: httpx.AsyncClient, query: str) -> list[dict[str, Any]]:
+    """The series of a Prometheus (whose /api/v1 `client` begins its addresses with) that have a value."""
+    answer = await client.get("query", params={"query": query})
+    assert answer.status_code == 200, f"{query}: {answer.text}"
+    return [one for one in answer.json()["data"]["result"] if not isnan(float(one["value"][1]))]
 
 
 def _part(package: str, directory: Path, *arguments: str) -> Part:

@@ -5,11 +5,10 @@ old one is told to stop, and no request is sent to the old one any more by then.
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -22,23 +21,29 @@ IN_ORDER = {0, -15}
 LEAVES_WITHIN_S = 30.0
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Front:
-    """Caddy under the deployed Caddyfile, whose upstreams can be exchanged while it serves."""
+    """Caddy under the deployed Caddyfile, whose upstreams can be exchanged while it serves.
+
+    Each is read from a file at every request. Loading another configuration would drop connections: Caddy 2.10.2
+    lost 74 of 9,358 requests over 60 such loads, and an orchestrator's services are exchanged without any.
+    """
 
     address: str
     _admin: httpx.AsyncClient
-    _config: Callable[[Mapping[str, str]], dict[str, Any]]
-    upstreams: dict[str, str]
+    _leading: Path
 
     async def lead_to(self, name: str, part: Part) -> None:
         """From now on; returns once nothing that was begun before is under way to where it led until now."""
-        before = self.upstreams[name]
-        self.upstreams[name] = part.address.removeprefix("http://")
-        (await self._admin.post("/load", json=self._config(self.upstreams))).raise_for_status()
+        _lead(self._leading / name, part)
         async with asyncio.timeout(LEAVES_WITHIN_S):
-            while before in [one["address"] for one in (await self._admin.get("/reverse_proxy/upstreams")).json()]:
-                await asyncio.sleep(0.05)
+            while await self._under_way(name):
+                await asyncio.sleep(0.01)
+
+    async def _under_way(self, name: str) -> int:
+        upstreams = (await self._admin.get("/reverse_proxy/upstreams")).json()
+        (count,) = (one["num_requests"] for one in upstreams if one["address"] == _upstream(self._leading / name))
+        return count
 
 
 @asynccontextmanager
@@ -46,19 +51,28 @@ async def fronted(directory: Path, parts: Mapping[str, Part]) -> AsyncGenerator[
     """Leading to these: service → process."""
     (control_port,) = ports(directory / "control", 1)
     program = await asyncio.to_thread(tools.go_tool, proxy.CADDY)
-    told = proxy.environment(directory)
-
-    def config(leading: Mapping[str, str]) -> dict[str, Any]:
-        environment = {**os.environ, **told, **{name.upper(): address for name, address in leading.items()}}
-        done = tools.run([program, "adapt", "--config", proxy.CADDYFILE], environment=environment)
-        return json.loads(done.stdout) | {"admin": {"listen": f"127.0.0.1:{control_port}"}}
-
-    upstreams = {name: part.address.removeprefix("http://") for name, part in parts.items()}
-    first = directory / "caddy.json"
-    first.write_text(json.dumps(config(upstreams)))
-    with proxy.process(directory, first, told) as part:
+    told, leading = proxy.environment(directory), directory / "leading"
+    leading.mkdir()
+    environment = {**os.environ, **told, **{name.upper(): f"{name}:8000" for name in parts}}
+    config = tools.run([program, "adapt", "--config", proxy.CADDYFILE], environment=environment).stdout
+    for name, part in parts.items():
+        _lead(leading / name, part)
+        config = config.replace(json.dumps(f"{name}:8000"), json.dumps(_upstream(leading / name)))
+    file = directory / "caddy.json"
+    file.write_text(json.dumps(json.loads(config) | {"admin": {"listen": f"127.0.0.1:{control_port}"}}))
+    with proxy.process(directory, file, told) as part:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{control_port}", trust_env=False) as admin:
-            yield Front(part.address, admin, config, upstreams)
+            yield Front(part.address, admin, leading)
+
+
+def _upstream(file: Path) -> str:
+    return f"{{file.{file}}}"
+
+
+def _lead(file: Path, part: Part) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(part.address.removeprefix("http://"))
+    fresh.rename(file)  # whole at every moment
 
 
 async def end(part: Part) -> None:

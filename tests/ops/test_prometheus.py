@@ -4,9 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
-from math import isnan
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -20,7 +18,7 @@ from tests.acting import Region, Tokens
 from tests.committing import drafted
 from tests.listening import Listener, Subscriber
 from tests.ops import monitoring
-from tests.ops.monitoring import OBSERVABILITY
+from tests.ops.monitoring import OBSERVABILITY, asked
 
 pytestmark = [pytest.mark.ops, pytest.mark.real, pytest.mark.timeout(540)]
 
@@ -37,13 +35,6 @@ async def prometheus(living_lab: system.System, tmp_path: Path) -> AsyncGenerato
     with monitoring.prometheus(tmp_path / "prometheus", services) as part:
         async with httpx.AsyncClient(base_url=f"{part.address}/api/v1", trust_env=False) as client:
             yield client
-
-
-async def asked(client: httpx.AsyncClient, query: str) -> list[dict[str, Any]]:
-    """The series that have a value."""
-    answer = await client.get("query", params={"query": query})
-    assert answer.status_code == 200, f"{query}: {answer.text}"
-    return [one for one in answer.json()["data"]["result"] if not isnan(float(one["value"][1]))]
 
 
 def panels() -> Iterator[tuple[str, str]]:
