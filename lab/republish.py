@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 from pymongo.errors import PyMongoError
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from chassis import republish as archive
 from chassis.epochs import REREAD_AFTER_S, Epochs
@@ -165,6 +166,16 @@ async def _await_readers(readers: set[str], topic: Topic, cluster: "_Cluster", *
     return begun
 
 
+def _passes(failure: BaseException) -> bool:
+    return isinstance(failure, KafkaError) and failure.retriable
+
+
+# A broker that was just started, as after a loss, still loads what it knows of groups.
+_once_it_can = retry(
+    retry=retry_if_exception(_passes), stop=stop_after_delay(GONE_WITHIN_S), wait=wait_fixed(POLL_S), reraise=True
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Cluster:
     """What is asked of Kafka itself."""
@@ -189,11 +200,13 @@ class _Cluster:
         """The offset after the last record of each partition."""
         return await self.consumer.end_offsets(_partitions(topic))
 
+    @_once_it_can
     async def committed(self, group: str, topic: Topic) -> dict[TopicPartition, int]:
         """Of the partitions that the group has an offset for."""
         offsets = await self.admin.list_consumer_group_offsets(group, partitions=_partitions(topic))
         return {tp: known.offset for tp, known in offsets.items() if known.offset >= 0}
 
+    @_once_it_can
     async def readers(self, topic: Topic) -> set[str]:
         """Groups that have an offset on the topic."""
         groups = [group[0] for group in await self.admin.list_consumer_groups()]
