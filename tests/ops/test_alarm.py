@@ -130,6 +130,10 @@ async def test_a_broker_stops_and_an_endpoint_fails_and_both_come_back(
             assert told["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
             assert told["annotations"]["summary"] != told["annotations"]["summary_id"]
         assert on_call.told["OutboxOld"][1]["labels"]["service"] == "assessment"
+        held_back = (await http.get(f"{alertmanager.address}/api/v2/alerts", params={"active": "false"})).json()
+        assert ("DeliveriesExhausted", "ticket") in {
+            (one["labels"]["alertname"], one["labels"]["severity"]) for one in held_back if one["status"]["inhibitedBy"]
+        }
 
         await restart(ground.kafka)
         endpoint.answers = None
